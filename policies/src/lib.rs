@@ -1,0 +1,1 @@
+//! Policies of the gateway: facts in, decision out.

@@ -1,0 +1,1 @@
+//! Model store, accelerators and the tasks built on them.

@@ -1,0 +1,1 @@
+//! Compute on media bytes: JPEG, motion, shrinking. No I/O.

@@ -1,0 +1,1 @@
+//! Simulated glasses, their world and their radio: seeded, sans-IO.
