@@ -7,32 +7,51 @@
 //! | offset | size | field |
 //! |---|---|---|
 //! | 0 | 1 | version, 1 |
-//! | 1 | 8 | query id, big-endian: the glasses show an answer once |
-//! | 9 | n | text, UTF-8, at most [`MAX_TEXT`] bytes, cut between characters |
+//! | 1 | 1 | kind: 0 an answer, 1 a notice (an answer follows later) |
+//! | 2 | 8 | query id, big-endian: the glasses show an answer once |
+//! | 10 | n | text, UTF-8, at most [`MAX_TEXT`] bytes, cut between characters |
 
 use super::{Characteristic, Write};
 use crate::ids::QueryId;
 
 /// Longest text, in bytes: an ATT value is at most 512.
 pub const MAX_TEXT: usize = 512 - HEADER;
-const HEADER: usize = 9;
+const HEADER: usize = 10;
 const VERSION: u8 = 1;
 
-/// Writes an answer.
-pub fn encode(query: QueryId, text: &str) -> Write {
+/// What a text is to the wearer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// The answer to the query: comes once.
+    Answer,
+    /// Something to know while the answer is not there yet.
+    Notice,
+}
+
+/// Writes a text to the glasses.
+pub fn encode(kind: Kind, query: QueryId, text: &str) -> Write {
     let end = (0..=text.len().min(MAX_TEXT)).rev().find(|&i| text.is_char_boundary(i)).unwrap_or(0);
     let mut value = Vec::with_capacity(HEADER + end);
     value.push(VERSION);
+    value.push(match kind {
+        Kind::Answer => 0,
+        Kind::Notice => 1,
+    });
     value.extend_from_slice(&query.correlation());
     value.extend_from_slice(&text.as_bytes()[..end]);
     Write { characteristic: Characteristic::AnswerText, value }
 }
 
-/// Reads an answer, as glasses do.
-pub fn decode(value: &[u8]) -> Option<(QueryId, &str)> {
+/// Reads a text, as glasses do.
+pub fn decode(value: &[u8]) -> Option<(Kind, QueryId, &str)> {
     let (header, text) = value.split_at_checked(HEADER)?;
+    let kind = match header[1] {
+        0 => Kind::Answer,
+        1 => Kind::Notice,
+        _ => return None,
+    };
     if header[0] != VERSION || text.len() > MAX_TEXT {
         return None;
     }
-    Some((QueryId::from_correlation(&header[1..])?, std::str::from_utf8(text).ok()?))
+    Some((kind, QueryId::from_correlation(&header[2..])?, std::str::from_utf8(text).ok()?))
 }
