@@ -1,1 +1,3 @@
 //! Simulated glasses, their world and their radio: seeded, sans-IO.
+
+pub mod world;
