@@ -4,6 +4,7 @@
 //! into the GATT write of that vendor, or says that the glasses have no such command.
 
 pub mod answer_text;
+pub mod omi;
 
 use std::time::Duration;
 
@@ -123,6 +124,8 @@ pub enum DropReason {
     AudioGap,
     /// A characteristic that this decoder does not know.
     UnknownCharacteristic,
+    /// An event that nobody polled before too many others came.
+    Overflow,
 }
 
 impl DropReason {
@@ -137,6 +140,7 @@ impl DropReason {
             Self::Duplicate => "duplicate",
             Self::AudioGap => "audio_gap",
             Self::UnknownCharacteristic => "unknown_characteristic",
+            Self::Overflow => "overflow",
         }
     }
 }
