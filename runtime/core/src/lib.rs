@@ -10,12 +10,16 @@
 //! - in local-only mode no output carries a query to the uplink;
 //! - the same inputs at the same times give the same outputs.
 
+pub mod gateway;
 pub mod ids;
 pub mod link;
+pub mod query;
 pub mod scene;
+pub mod skills;
 pub mod time;
 pub mod wire;
 
+pub use gateway::Gateway;
 pub use ids::{FrameId, GlassesId, QueryId};
 pub use scene::{BoundingBox, Object, Scene, Vocabulary};
 pub use time::Timestamp;

@@ -40,13 +40,15 @@ pub struct Context<'a> {
 /// Answers, or returns `None` where the gateway has nothing to answer from.
 pub fn answer(intent: &Intent, context: &Context<'_>) -> Option<Candidate> {
     match intent {
-        Intent::See => context.scene.map(|scene| see(scene)),
+        Intent::See => context.scene.map(see),
         Intent::IsThere(subject) => context.scene.map(|scene| is_there(subject, scene, context.vocabulary)),
         Intent::HowMany(subject) => context.scene.map(|scene| how_many(subject, scene, context.vocabulary)),
         Intent::Time => Some(certain(clock(context))),
         Intent::Date => Some(certain(date(context))),
         Intent::Battery => battery(context),
-        Intent::Repeat => Some(certain(context.last_answer.unwrap_or("I have not said anything yet.").to_owned())),
+        Intent::Repeat => {
+            Some(certain(context.last_answer.unwrap_or("I have not said anything yet.").to_owned()))
+        }
         Intent::Other => None,
     }
 }

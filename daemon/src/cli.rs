@@ -1,0 +1,168 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use glassd_core::{GlassesId, QueryId};
+
+/// The gateway between smart glasses and everything else.
+#[derive(Debug, Parser)]
+#[command(name = "glassd", version, arg_required_else_help = true)]
+pub struct Cli {
+    /// Configuration file (default: /etc/glassd/glassd.toml, if it is there).
+    #[arg(long, global = true, value_name = "FILE", env = "GLASSD_CONFIG")]
+    pub config: Option<PathBuf>,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Runs the gateway until it is told to stop.
+    Run,
+    /// Shows the whole path at work on simulated glasses, and checks every answer.
+    #[cfg(feature = "demo")]
+    Demo(DemoArgs),
+    /// Runs the same path on pictures from a folder, and answers questions about them.
+    Replay(ReplayArgs),
+    /// Checks configuration and environment; reports every problem at once.
+    Check,
+    /// Asks the running gateway a question.
+    Ask {
+        /// The question.
+        text: String,
+        /// Whose glasses; needed when there is more than one pair.
+        #[arg(long)]
+        glasses: Option<GlassesId>,
+        /// Print the whole explanation as JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Tells how the running gateway is doing.
+    Status {
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Explains how a query was answered, and why that way.
+    Why {
+        /// The query's name: 16 hex digits, or `last`.
+        #[arg(value_parser = parse_query)]
+        query: WhichQuery,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Models: what is there, and whether it can be trusted.
+    Models {
+        /// What to do.
+        #[command(subcommand)]
+        command: ModelsCommand,
+    },
+    /// Policies: run the cases of a policy file.
+    Policy {
+        /// What to do.
+        #[command(subcommand)]
+        command: PolicyCommand,
+    },
+    /// Configuration: the annotated reference.
+    Config {
+        /// What to do.
+        #[command(subcommand)]
+        command: ConfigCommand,
+    },
+}
+
+/// How the demo runs.
+#[derive(Clone, Debug, Args)]
+pub struct DemoArgs {
+    /// Write the summary to this file, as JSON.
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+    /// Questions to ask.
+    #[arg(long, default_value_t = 24, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub questions: u32,
+    /// Seed of the simulated world and of the questions.
+    #[arg(long, default_value_t = 7)]
+    pub seed: u64,
+    /// Break a part on purpose, to see the demo notice it.
+    #[arg(long = "break", value_name = "PART")]
+    pub broken: Option<BrokenPart>,
+}
+
+/// A part of the path that the demo can break.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum BrokenPart {
+    /// The cloud model answers nonsense.
+    Cloud,
+    /// The cloud worker is not started.
+    Worker,
+    /// The glasses send photos that do not decode.
+    Camera,
+    /// The broker is cut and healed in the middle: nothing may be lost.
+    Broker,
+}
+
+/// What replay plays.
+#[derive(Clone, Debug, Args)]
+pub struct ReplayArgs {
+    /// A JPEG, or a folder of JPEGs, played in the order of their names.
+    #[arg(long, value_name = "DIR|FILE")]
+    pub frames: PathBuf,
+    /// Sound that belongs to the frames. Decoding it is not built yet: the file is only checked for.
+    #[arg(long, value_name = "FILE")]
+    pub audio: Option<PathBuf>,
+    /// A question about the frames; may be given more than once.
+    #[arg(long, value_name = "TEXT")]
+    pub ask: Vec<String>,
+    /// Frames a second.
+    #[arg(long, default_value_t = 5.0)]
+    pub fps: f32,
+    /// Write what happened to this file, as JSON.
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+}
+
+/// What to do with models.
+#[derive(Debug, Subcommand)]
+pub enum ModelsCommand {
+    /// Lists the models of the manifest and the embedded ones.
+    List,
+    /// Checks digests, shapes and outputs on the check samples.
+    Verify {
+        /// Only this model.
+        name: Option<String>,
+    },
+}
+
+/// What to do with policies.
+#[derive(Debug, Subcommand)]
+pub enum PolicyCommand {
+    /// Runs the cases of a policy file.
+    Test {
+        /// The policy file.
+        file: PathBuf,
+    },
+}
+
+/// What to do with the configuration.
+#[derive(Debug, Subcommand)]
+pub enum ConfigCommand {
+    /// Prints every key with its meaning, range and default.
+    Reference,
+}
+
+/// A query by name, or the last one that ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WhichQuery {
+    /// The last one that ended.
+    Last,
+    /// By name.
+    Named(QueryId),
+}
+
+fn parse_query(text: &str) -> Result<WhichQuery, glassd_core::ids::InvalidQueryId> {
+    if text == "last" { Ok(WhichQuery::Last) } else { text.parse().map(WhichQuery::Named) }
+}

@@ -1,0 +1,82 @@
+//! Every key of the configuration, in one place: default, range and meaning.
+
+use std::fmt::Write as _;
+
+use super::Config;
+
+/// One key.
+#[derive(Clone, Copy, Debug)]
+pub struct Key {
+    /// `section.key`.
+    pub path: &'static str,
+    /// Legal values.
+    pub range: &'static str,
+    /// What it does.
+    pub note: &'static str,
+}
+
+const fn key(path: &'static str, range: &'static str, note: &'static str) -> Key {
+    Key { path, range, note }
+}
+
+/// All keys but those of `[[glasses]]`.
+pub const KEYS: &[Key] = &[
+    key("gateway.name", "1 to 32 of a-z, 0-9, '-', '_'", "Name of this gateway in MQTT topics."),
+    key("gateway.state_dir", "a folder", "What must outlive a restart: the outbox and the history."),
+    key("gateway.control_socket", "a path", "Unix socket of `glassd ask` and `glassd status`."),
+    key("gateway.privacy", "\"open\" or \"local-only\"", "In local-only mode no query leaves this device."),
+    key("gateway.language", "BCP 47", "Language of the questions."),
+    key("gateway.button_question", "a text", "What a press of the glasses' button asks."),
+    key("mqtt.broker", "mqtt://host:port, or empty", "The broker; empty runs one in process on loopback."),
+    key("mqtt.username", "a text", "User name at the broker; empty for none."),
+    key(
+        "mqtt.password_file",
+        "a path, or empty",
+        "File that holds the password. Without it the systemd credential `mqtt-password` is used, if there is one.",
+    ),
+    key("mqtt.topic_prefix", "no '#', '+' or '/' at its ends", "First part of every topic."),
+    key("mqtt.local_port", "0 to 65535", "Port of the broker in process; 0 takes a free one."),
+    key("mqtt.encoding", "\"cbor\" or \"json\"", "How queries are written."),
+    key("uplink.kilobytes_per_minute", "1 to 1000000", "Uplink budget for queries, never exceeded."),
+    key("uplink.metered", "true or false", "The uplink costs money: fewer questions are forwarded."),
+    key("uplink.in_flight", "1 to 64", "Most queries published and not yet answered."),
+    key("queries.lifetime_s", "1 to 604800", "A query without an answer expires after so many seconds, with notice."),
+    key("queries.answer_timeout_s", "1 to 3600", "A published query is published again after so many seconds."),
+    key("queries.frame_wait_ms", "0 to 60000", "How long a question waits for a fresh frame."),
+    key("queries.frame_freshness_ms", "0 to 60000", "How old a frame may be when the question is asked."),
+    key("http.listen", "address:port, or empty", "Where /metrics, /healthz and /readyz are served; empty for nowhere."),
+    key("models.detector", "\"embedded\", or a name of the manifest", "The model that sees."),
+    key("models.manifest", "a path, or empty", "Manifest of installed models."),
+    key("models.directory", "a folder, or empty", "Where the manifest's files are; empty for the manifest's folder."),
+    key("policies.files", "paths", "Policy files that replace built-in ones; try them with `glassd policy test FILE`."),
+];
+
+const GLASSES: &str = "\
+# One section for each pair of glasses.
+# [[glasses]]
+# # Name in MQTT topics: 1 to 32 of a-z, 0-9, '-', '_'.
+# name = \"left-desk\"
+# # \"simulated\": the simulator's glasses, in a world of their own.
+# kind = \"simulated\"
+# # Seed of that world.
+# seed = 1
+";
+
+/// Writes the annotated reference: every key with its meaning, its range and its default.
+pub fn reference() -> String {
+    let defaults = toml::Value::try_from(Config::default()).expect("the default configuration is TOML");
+    let mut text = String::from("# Configuration of glassd: every key with its default. `glassd config reference` prints this.\n");
+    let mut section = "";
+    for key in KEYS {
+        let (part, name) = key.path.split_once('.').expect("a key has a section");
+        if part != section {
+            let _ = write!(text, "\n[{part}]\n");
+            section = part;
+        }
+        let value = defaults.get(part).and_then(|table| table.get(name)).expect("a key has a default");
+        let _ = writeln!(text, "# {} ({})\n{name} = {value}", key.note, key.range);
+    }
+    text.push('\n');
+    text.push_str(GLASSES);
+    text
+}

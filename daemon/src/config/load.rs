@@ -1,0 +1,81 @@
+//! Reading the configuration from its sources.
+
+use std::path::{Path, PathBuf};
+
+use super::{Config, DEFAULT_PATH, Problem, validate};
+
+/// Why there is no configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// The file that was named cannot be read.
+    #[error("cannot read the configuration {path}: {reason}")]
+    Unreadable {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// Not TOML, or a value of the wrong type.
+    #[error("{0}")]
+    Malformed(String),
+    /// Unknown keys and values out of range, all at once.
+    #[error("{}", problems(.0))]
+    Invalid(Vec<Problem>),
+}
+
+fn problems(problems: &[Problem]) -> String {
+    let lines: Vec<String> = problems.iter().map(|problem| format!("  {problem}")).collect();
+    let noun = if problems.len() == 1 { "problem" } else { "problems" };
+    format!("{} {noun} in the configuration:\n{}", problems.len(), lines.join("\n"))
+}
+
+/// Loads the file (the default one may be absent), its drop-ins and the environment, and validates.
+pub fn load(path: Option<&Path>) -> Result<Config, LoadError> {
+    let named = path.is_some();
+    let path = path.unwrap_or(Path::new(DEFAULT_PATH));
+    let mut builder = config::Config::builder();
+    if named || path.exists() {
+        std::fs::read(path)
+            .map_err(|error| LoadError::Unreadable { path: path.to_owned(), reason: error.to_string() })?;
+        builder = builder.add_source(source(path));
+    }
+    for drop_in in drop_ins(path)? {
+        builder = builder.add_source(source(&drop_in));
+    }
+    let environment = config::Environment::with_prefix("GLASSD").prefix_separator("__").separator("__");
+    let merged = builder
+        .add_source(environment.try_parsing(true))
+        .build()
+        .map_err(|error| LoadError::Malformed(error.to_string()))?;
+    let mut found = Vec::new();
+    let config: Config = serde_ignored::deserialize(merged, |path| {
+        found.push(Problem { key: path.to_string(), what: "unknown key; `glassd config reference` lists them".to_owned() });
+    })
+    .map_err(|error| LoadError::Malformed(error.to_string()))?;
+    found.extend(validate(&config));
+    if found.is_empty() { Ok(config) } else { Err(LoadError::Invalid(found)) }
+}
+
+fn source(path: &Path) -> config::File<config::FileSourceFile, config::FileFormat> {
+    config::File::from(path).format(config::FileFormat::Toml)
+}
+
+/// `glassd.toml` → `glassd.d/*.toml`, by name.
+fn drop_ins(path: &Path) -> Result<Vec<PathBuf>, LoadError> {
+    let folder = path.with_extension("d");
+    let unreadable = |error: &std::io::Error| LoadError::Unreadable { path: folder.clone(), reason: error.to_string() };
+    let entries = match std::fs::read_dir(&folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(unreadable(&error)),
+    };
+    let mut files = Vec::new();
+    for entry in entries {
+        let file = entry.map_err(|error| unreadable(&error))?.path();
+        if file.extension().is_some_and(|extension| extension == "toml") {
+            files.push(file);
+        }
+    }
+    files.sort();
+    Ok(files)
+}

@@ -1,0 +1,212 @@
+//! Configuration: one file, a folder of drop-ins beside it, the environment; in that order.
+//!
+//! `/etc/glassd/glassd.toml` is read first, then `/etc/glassd/glassd.d/*.toml` in the order of their
+//! names, then `GLASSD__SECTION__KEY`. Unknown keys are refused, and every problem is reported at
+//! once. Secrets are never in the file: a key names a file or a systemd credential that holds one.
+
+mod keys;
+mod load;
+mod validate;
+
+use std::path::PathBuf;
+
+use glassd_core::GlassesId;
+use glassd_core::wire::Encoding;
+use glassd_policies::Privacy;
+use serde::{Deserialize, Serialize};
+
+pub use self::keys::{KEYS, Key, reference};
+pub use self::load::{LoadError, load};
+pub use self::validate::{Problem, validate};
+
+/// Where the configuration is looked for when none is named.
+pub const DEFAULT_PATH: &str = "/etc/glassd/glassd.toml";
+
+/// The whole configuration.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Config {
+    /// The gateway itself.
+    pub gateway: GatewayConfig,
+    /// The broker.
+    pub mqtt: MqttConfig,
+    /// The way to the cloud.
+    pub uplink: UplinkConfig,
+    /// Questions.
+    pub queries: QueriesConfig,
+    /// Metrics and health.
+    pub http: HttpConfig,
+    /// Models.
+    pub models: ModelsConfig,
+    /// Policies.
+    pub policies: PoliciesConfig,
+    /// Pairs of glasses.
+    pub glasses: Vec<GlassesConfig>,
+}
+
+impl Config {
+    /// Returns where the outbox and the history are.
+    pub fn outbox_path(&self) -> PathBuf {
+        self.gateway.state_dir.join("outbox.sqlite")
+    }
+}
+
+/// The gateway itself.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct GatewayConfig {
+    /// Name in MQTT topics.
+    pub name: String,
+    /// Folder of what must outlive a restart.
+    pub state_dir: PathBuf,
+    /// Socket of `glassd ask` and `glassd status`.
+    pub control_socket: PathBuf,
+    /// Privacy mode at start.
+    pub privacy: Privacy,
+    /// Language of questions, BCP 47.
+    pub language: String,
+    /// What a press of the glasses' button asks.
+    pub button_question: String,
+}
+
+impl Default for GatewayConfig {
+    fn default() -> Self {
+        Self {
+            name: "gateway".to_owned(),
+            state_dir: PathBuf::from("/var/lib/glassd"),
+            control_socket: PathBuf::from("/run/glassd/control.sock"),
+            privacy: Privacy::Open,
+            language: "en".to_owned(),
+            button_question: "What do you see?".to_owned(),
+        }
+    }
+}
+
+/// The broker.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct MqttConfig {
+    /// `mqtt://host:port`; empty runs a broker in process on loopback.
+    pub broker: String,
+    /// User name; empty for none.
+    pub username: String,
+    /// File that holds the password; empty for none, or the credential `mqtt-password`.
+    pub password_file: String,
+    /// First part of every topic.
+    pub topic_prefix: String,
+    /// Port of the broker in process; 0 takes a free one.
+    pub local_port: u16,
+    /// How queries are written.
+    pub encoding: Encoding,
+}
+
+impl Default for MqttConfig {
+    fn default() -> Self {
+        Self {
+            broker: String::new(),
+            username: String::new(),
+            password_file: String::new(),
+            topic_prefix: "glassd".to_owned(),
+            local_port: 1883,
+            encoding: Encoding::Cbor,
+        }
+    }
+}
+
+/// The way to the cloud.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct UplinkConfig {
+    /// Budget.
+    pub kilobytes_per_minute: u64,
+    /// The uplink costs money.
+    pub metered: bool,
+    /// Most queries published and not answered.
+    pub in_flight: usize,
+}
+
+impl Default for UplinkConfig {
+    fn default() -> Self {
+        Self { kilobytes_per_minute: 600, metered: false, in_flight: 4 }
+    }
+}
+
+/// Questions.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct QueriesConfig {
+    /// How long a query lives.
+    pub lifetime_s: u64,
+    /// How long a published query waits for its answer.
+    pub answer_timeout_s: u64,
+    /// How long a query waits for a fresh frame.
+    pub frame_wait_ms: u64,
+    /// How old a scene may be when the question is asked.
+    pub frame_freshness_ms: u64,
+}
+
+impl Default for QueriesConfig {
+    fn default() -> Self {
+        Self { lifetime_s: 600, answer_timeout_s: 20, frame_wait_ms: 3000, frame_freshness_ms: 1000 }
+    }
+}
+
+/// Metrics and health.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct HttpConfig {
+    /// Address and port; empty for none.
+    pub listen: String,
+}
+
+impl Default for HttpConfig {
+    fn default() -> Self {
+        Self { listen: "127.0.0.1:9464".to_owned() }
+    }
+}
+
+/// Models.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ModelsConfig {
+    /// `embedded`, or a model of the manifest.
+    pub detector: String,
+    /// The manifest; empty for none.
+    pub manifest: PathBuf,
+    /// Folder of the manifest's files; empty for the manifest's own folder.
+    pub directory: PathBuf,
+}
+
+impl Default for ModelsConfig {
+    fn default() -> Self {
+        Self { detector: "embedded".to_owned(), manifest: PathBuf::new(), directory: PathBuf::new() }
+    }
+}
+
+/// Policy files; empty for the built-in ones.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct PoliciesConfig {
+    /// Policy files that replace built-in policies.
+    pub files: Vec<PathBuf>,
+}
+
+/// One pair of glasses.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct GlassesConfig {
+    /// Name in MQTT topics.
+    pub name: GlassesId,
+    /// What they are.
+    pub kind: GlassesKind,
+    /// Seed of a simulated world.
+    #[serde(default)]
+    pub seed: u64,
+}
+
+/// What a pair of glasses is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum GlassesKind {
+    /// The simulator's, speaking OmiGlass's protocol in a world of its own.
+    Simulated,
+}

@@ -1,0 +1,69 @@
+//! Ranges of the configuration.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::net::SocketAddr;
+
+use super::Config;
+use crate::mqtt::BrokerAddress;
+
+/// One problem of a configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// `section.key`.
+    pub key: String,
+    /// What is wrong, and what would be right.
+    pub what: String,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.key, self.what)
+    }
+}
+
+/// Finds every value that is out of range.
+pub fn validate(config: &Config) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    let mut check = |ok: bool, key: &str, actual: &dyn fmt::Debug| {
+        if !ok {
+            let range = super::KEYS.iter().find(|known| known.path == key).map_or("", |known| known.range);
+            problems.push(Problem { key: key.to_owned(), what: format!("{actual:?} is not {range}") });
+        }
+    };
+    let c = config;
+    check(c.gateway.name.parse::<glassd_core::GlassesId>().is_ok(), "gateway.name", &c.gateway.name);
+    check(!c.gateway.button_question.trim().is_empty(), "gateway.button_question", &c.gateway.button_question);
+    check(!c.gateway.language.is_empty(), "gateway.language", &c.gateway.language);
+    let broker = &c.mqtt.broker;
+    check(broker.is_empty() || broker.parse::<BrokerAddress>().is_ok(), "mqtt.broker", broker);
+    let prefix = &c.mqtt.topic_prefix;
+    let legal_prefix = !prefix.is_empty()
+        && !prefix.contains(['#', '+', '\0'])
+        && !prefix.starts_with(['/', '$'])
+        && !prefix.ends_with('/');
+    check(legal_prefix, "mqtt.topic_prefix", prefix);
+    let budget = c.uplink.kilobytes_per_minute;
+    check((1..=1_000_000).contains(&budget), "uplink.kilobytes_per_minute", &budget);
+    check((1..=64).contains(&c.uplink.in_flight), "uplink.in_flight", &c.uplink.in_flight);
+    check((1..=604_800).contains(&c.queries.lifetime_s), "queries.lifetime_s", &c.queries.lifetime_s);
+    let timeout = c.queries.answer_timeout_s;
+    check((1..=3600).contains(&timeout), "queries.answer_timeout_s", &timeout);
+    check(c.queries.frame_wait_ms <= 60_000, "queries.frame_wait_ms", &c.queries.frame_wait_ms);
+    let freshness = c.queries.frame_freshness_ms;
+    check(freshness <= 60_000, "queries.frame_freshness_ms", &freshness);
+    let listen = &c.http.listen;
+    check(listen.is_empty() || listen.parse::<SocketAddr>().is_ok(), "http.listen", listen);
+    check(!c.models.detector.is_empty(), "models.detector", &c.models.detector);
+    let embedded = c.models.detector == "embedded" || !c.models.manifest.as_os_str().is_empty();
+    check(embedded, "models.manifest", &c.models.manifest);
+    let names: BTreeSet<_> = c.glasses.iter().map(|glasses| &glasses.name).collect();
+    if names.len() < c.glasses.len() {
+        problems.push(Problem { key: "glasses".to_owned(), what: "two pairs have the same name".to_owned() });
+    }
+    if c.glasses.len() > glassd_core::gateway::MAX_GLASSES {
+        let what = format!("{} pairs, at most {}", c.glasses.len(), glassd_core::gateway::MAX_GLASSES);
+        problems.push(Problem { key: "glasses".to_owned(), what });
+    }
+    problems
+}

@@ -1,0 +1,217 @@
+//! Puts the daemon together: every task and thread starts here, and ends with [`Daemon::stop`].
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use glassd_core::gateway::{Gateway, Input, Settings};
+use glassd_core::link::Write;
+use glassd_core::{GlassesId, Timestamp};
+use glassd_inference::Detector;
+use glassd_policies::Policies;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+use crate::broker::Broker;
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::control::{self, Control};
+use crate::event_loop::{self, Event, MAX_EVENTS, Sources};
+use crate::io::{BrokerReach, Io, IoState, Observation};
+use crate::mqtt::{BrokerAddress, Uplink, UplinkSettings};
+use crate::outbox::{Outbox, OutboxSettings};
+use crate::systemd::ServiceManager;
+use crate::telemetry::Metrics;
+use crate::vision::{self, Vision};
+
+/// Writes that wait for a link. Full-queue rule: see [`Io::links`].
+pub const MAX_WRITES: usize = 32;
+
+/// What the caller adds to the configuration.
+#[derive(Default)]
+pub struct Extras {
+    /// Whoever watches.
+    pub observer: Option<mpsc::Sender<Observation>>,
+    /// Where the caller's own links take writes; it sends their events to [`Daemon::events`].
+    pub links: BTreeMap<GlassesId, mpsc::Sender<Write>>,
+}
+
+/// A running daemon.
+pub struct Daemon {
+    /// Where events go.
+    pub events: mpsc::Sender<Event>,
+    /// The daemon's clock.
+    pub clock: Clock,
+    /// Where metrics are served.
+    pub http: Option<SocketAddr>,
+    /// Where the broker is.
+    pub broker: BrokerAddress,
+    event_loop: JoinHandle<()>,
+    tasks: Vec<JoinHandle<()>>,
+    control: Option<Control>,
+}
+
+impl Daemon {
+    /// Starts everything that the configuration names.
+    pub async fn start(config: &Config, extras: Extras) -> anyhow::Result<Self> {
+        let clock = Clock::start();
+        let detector = load_detector(config)?;
+        let policies = load_policies(config)?;
+        let mut gateway =
+            Gateway::new(settings(config, &detector, policies, clock.now()), clock.now());
+
+        let (events, loop_events) = mpsc::channel(MAX_EVENTS);
+        let (outbox_events, outbox_done) = mpsc::channel(MAX_EVENTS);
+        let (uplink_events, uplink_done) = mpsc::channel(MAX_EVENTS);
+        let vision = Vision::spawn(detector, events.clone())?;
+        let opened = Outbox::open(&OutboxSettings::new(config.outbox_path()), outbox_events)
+            .with_context(|| format!("gateway.state_dir = {}", config.gateway.state_dir.display()))?;
+        if let Some(aside) = &opened.set_aside {
+            tracing::error!(path = %aside.path.display(), reason = aside.reason, "the outbox was damaged and is set aside");
+        }
+        let (broker, reach) = broker(config)?;
+        let uplink = Uplink::spawn(uplink_settings(config, &broker)?, uplink_events);
+
+        let mut tasks = Vec::new();
+        let metrics = Arc::new(Metrics::default());
+        let http = if config.http.listen.is_empty() {
+            None
+        } else {
+            let (address, task) =
+                crate::http::spawn(&config.http.listen, events.clone(), Arc::clone(&metrics)).await?;
+            tasks.push(task);
+            Some(address)
+        };
+        let control = if config.gateway.control_socket.as_os_str().is_empty() {
+            None
+        } else {
+            Some(control::spawn(&config.gateway.control_socket, events.clone())?)
+        };
+        let mut links = extras.links;
+        #[cfg(feature = "demo")]
+        for glasses in &config.glasses {
+            let crate::config::GlassesKind::Simulated = glasses.kind;
+            let link = crate::links::simulated::spawn(glasses.name.clone(), glasses.seed, events.clone(), clock);
+            links.insert(glasses.name.clone(), link.writes);
+            tasks.push(link.task);
+        }
+        #[cfg(not(feature = "demo"))]
+        anyhow::ensure!(config.glasses.is_empty(), "this glassd was built without simulated glasses");
+
+        if !opened.queries.is_empty() {
+            tracing::info!(count = opened.queries.len(), "queries of the last run are taken up again");
+        }
+        // Their outputs wait in the gateway until the loop drains them with its first input.
+        for row in opened.queries {
+            gateway.handle(Input::Restored(row), clock.now());
+        }
+        let io = Io {
+            links,
+            vision,
+            outbox: opened.outbox,
+            uplink,
+            metrics,
+            observer: extras.observer,
+            broker: reach,
+            privacy: config.gateway.privacy,
+            state: IoState::default(),
+        };
+        let manager = ServiceManager::new();
+        manager.ready();
+        let sources = Sources { events: loop_events, outbox: outbox_done, uplink: uplink_done };
+        let event_loop = tokio::spawn(event_loop::run(gateway, io, sources, clock, manager));
+        // The first turn drains what the restored queries made.
+        let _ = events.try_send(Event::Input(Input::Timeout));
+        Ok(Self { events, clock, http, broker, event_loop, tasks, control })
+    }
+
+    /// Runs until the loop ends by itself, which it does only when it panicked.
+    pub async fn ended(&mut self) -> anyhow::Result<()> {
+        (&mut self.event_loop).await.context("the event loop has ended")
+    }
+
+    /// Stops everything; what is in the outbox stays there.
+    pub async fn stop(self) -> anyhow::Result<()> {
+        drop(self.control);
+        for task in &self.tasks {
+            task.abort();
+        }
+        // A loop that is already gone takes no event.
+        let _ = self.events.send(Event::Shutdown).await;
+        self.event_loop.await.context("the event loop did not end well")
+    }
+}
+
+/// Loads the detector that the configuration names, and checks it before it is trusted.
+pub fn load_detector(config: &Config) -> anyhow::Result<Detector> {
+    if config.models.detector == "embedded" {
+        return glassd_inference::embedded().context("the embedded detector");
+    }
+    let store = crate::models::store(config)?;
+    store.detector(&config.models.detector).with_context(|| format!("models.detector = {:?}", config.models.detector))
+}
+
+/// Loads the built-in policies and the files that replace some of them.
+pub fn load_policies(config: &Config) -> anyhow::Result<Policies> {
+    let mut policies = Policies::default();
+    for path in &config.policies.files {
+        policies.replace(load_policy(path)?);
+    }
+    Ok(policies)
+}
+
+fn load_policy(path: &Path) -> anyhow::Result<glassd_policies::PolicyFile> {
+    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read the policy {}", path.display()))?;
+    text.parse().with_context(|| format!("in the policy {}", path.display()))
+}
+
+fn settings(config: &Config, detector: &Detector, policies: Policies, now: Timestamp) -> Settings {
+    Settings {
+        policies,
+        vocabulary: vision::vocabulary(detector),
+        utc_offset_minutes: utc_offset_minutes(now),
+        privacy: config.gateway.privacy,
+        button_question: config.gateway.button_question.clone(),
+        language: config.gateway.language.clone(),
+        encoding: config.mqtt.encoding,
+        query_lifetime: Duration::from_secs(config.queries.lifetime_s),
+        frame_wait: Duration::from_millis(config.queries.frame_wait_ms),
+        frame_freshness: Duration::from_millis(config.queries.frame_freshness_ms),
+        answer_timeout: Duration::from_secs(config.queries.answer_timeout_s),
+        in_flight: config.uplink.in_flight,
+        uplink_bytes_per_minute: config.uplink.kilobytes_per_minute * 1024,
+        seed: crate::random_seed(),
+    }
+}
+
+/// Minutes that the system's time zone is ahead of UTC now.
+fn utc_offset_minutes(now: Timestamp) -> i32 {
+    let seconds = i64::try_from(now.as_secs()).unwrap_or_default();
+    let zone = jiff::tz::TimeZone::system();
+    jiff::Timestamp::from_second(seconds).map_or(0, |at| zone.to_offset(at).seconds() / 60)
+}
+
+/// The configured broker, or one in process.
+fn broker(config: &Config) -> anyhow::Result<(BrokerAddress, BrokerReach)> {
+    if config.mqtt.broker.is_empty() {
+        let running = Broker::spawn(config.mqtt.local_port)?;
+        return Ok((BrokerAddress::from(running.address()), BrokerReach::Local));
+    }
+    let address: BrokerAddress = config.mqtt.broker.parse().context("mqtt.broker")?;
+    let reach = if address.is_loopback() { BrokerReach::Local } else { BrokerReach::Remote };
+    Ok((address, reach))
+}
+
+fn uplink_settings(config: &Config, broker: &BrokerAddress) -> anyhow::Result<UplinkSettings> {
+    Ok(UplinkSettings {
+        broker: broker.clone(),
+        username: Some(config.mqtt.username.clone()).filter(|name| !name.is_empty()),
+        password: crate::secrets::mqtt_password(config)?,
+        gateway: config.gateway.name.clone(),
+        topic_prefix: config.mqtt.topic_prefix.clone(),
+        encoding: config.mqtt.encoding,
+    })
+}

@@ -1,0 +1,407 @@
+//! Every side effect of the daemon, in one struct: what the core's outputs become.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use glassd_core::gateway::{Counter, Gateway, Input, Notice, Output};
+use glassd_core::link::Write;
+use glassd_core::query::{Answered, Ending, Source};
+use glassd_core::{GlassesId, QueryId, Timestamp};
+use glassd_policies::Privacy;
+use serde_json::json;
+use tokio::sync::mpsc;
+
+use crate::control::{Ask, Reply, Request};
+use crate::event_loop::Event;
+use crate::mqtt::{Publication, Uplink, UplinkEvent};
+use crate::outbox::{Explanation, NotTaken, Operation, Outbox, OutboxEvent};
+use crate::telemetry::{Metrics, Snapshot, resident_bytes};
+use crate::vision::{Done, Job, JobResult, Vision};
+
+/// Something that an observer (the demo, replay) sees happen.
+#[derive(Clone, Debug)]
+pub enum Observation {
+    /// The core noticed something.
+    Notice(Notice),
+    /// A query ended.
+    Ended(Box<Answered>),
+    /// A stage took so long.
+    Stage(&'static str, std::time::Duration),
+}
+
+/// All that the loop can act on.
+pub struct Io {
+    /// Where writes to the glasses go. Full-queue rule: the link is stuck, the write is dropped and counted.
+    pub links: BTreeMap<GlassesId, mpsc::Sender<Write>>,
+    /// The vision thread.
+    pub vision: Vision,
+    /// The outbox thread.
+    pub outbox: Outbox,
+    /// The MQTT task.
+    pub uplink: Uplink,
+    /// Durations.
+    pub metrics: Arc<Metrics>,
+    /// Whoever watches. Full-queue rule: the observation is dropped and counted.
+    pub observer: Option<mpsc::Sender<Observation>>,
+    /// What the broker is to local-only mode.
+    pub broker: BrokerReach,
+    /// The core's privacy mode, as of the turn at hand.
+    pub privacy: Privacy,
+    /// State of the loop's own.
+    pub state: IoState,
+}
+
+/// Where the broker is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BrokerReach {
+    /// On this device: what is published stays here.
+    Local,
+    /// Somewhere else.
+    Remote,
+}
+
+/// What the loop remembers between turns.
+#[derive(Debug, Default)]
+pub struct IoState {
+    waiting: BTreeMap<QueryId, mpsc::Sender<Reply>>,
+    connected: bool,
+    writes_dropped: u64,
+    publishes_dropped: u64,
+    observations_dropped: u64,
+    last_state: Option<serde_json::Value>,
+}
+
+impl Io {
+    /// Turns an event into inputs for the core.
+    pub fn handle_event(&mut self, event: Event, gateway: &Gateway) -> Vec<Input> {
+        match event {
+            Event::Input(input) => vec![input],
+            Event::Vision(done) => vec![self.handle_vision(done)],
+            Event::Outbox(event) => handle_outbox(event).into_iter().collect(),
+            Event::Uplink(event) => self.handle_uplink(event),
+            Event::Control { request, replies } => self.handle_request(request, Source::Cli, Some(replies), gateway),
+            // The loop itself takes these.
+            Event::Snapshot(_) | Event::Shutdown => Vec::new(),
+        }
+    }
+
+    fn handle_vision(&mut self, done: Done) -> Input {
+        for (stage, duration) in done.stages {
+            self.metrics.observe(stage, duration);
+            self.observe(|| Observation::Stage(stage, duration));
+        }
+        into_input(done.result)
+    }
+
+    fn handle_uplink(&mut self, event: UplinkEvent) -> Vec<Input> {
+        match event {
+            UplinkEvent::Connected => {
+                tracing::info!("the broker is connected");
+                self.state.connected = true;
+                self.state.last_state = None;
+                vec![Input::UplinkConnected]
+            }
+            UplinkEvent::Disconnected { reason } => {
+                tracing::warn!(%reason, "the broker is not connected");
+                self.state.connected = false;
+                vec![Input::UplinkDisconnected]
+            }
+            UplinkEvent::Answer { correlation, content_type, payload } => {
+                vec![Input::CloudMessage { correlation, content_type, payload }]
+            }
+            UplinkEvent::Command { name, payload } => self.handle_command(&name, &payload),
+        }
+    }
+
+    /// A command over MQTT: `ask` with `{"text": …}` or plain text, `privacy` with a mode.
+    fn handle_command(&mut self, name: &str, payload: &[u8]) -> Vec<Input> {
+        let request = match name {
+            "ask" => serde_json::from_slice::<Ask>(payload)
+                .ok()
+                .or_else(|| {
+                    let text = std::str::from_utf8(payload).ok().filter(|text| !text.trim_start().starts_with('{'))?;
+                    Some(Ask { text: text.to_owned(), glasses: None })
+                })
+                .map(Request::Ask),
+            "privacy" => {
+                let mode = std::str::from_utf8(payload).unwrap_or_default().trim().trim_matches('"');
+                serde_json::from_value(json!(mode)).ok().map(Request::Privacy)
+            }
+            _ => None,
+        };
+        match request {
+            Some(Request::Ask(ask)) => self.ask(ask, Source::Mqtt, None),
+            Some(Request::Privacy(mode)) => vec![Input::SetPrivacy(mode)],
+            Some(Request::Status {}) | None => {
+                tracing::warn!(command = name, bytes = payload.len(), "a command was not understood");
+                Vec::new()
+            }
+        }
+    }
+
+    fn handle_request(
+        &mut self,
+        request: Request,
+        source: Source,
+        replies: Option<mpsc::Sender<Reply>>,
+        gateway: &Gateway,
+    ) -> Vec<Input> {
+        match request {
+            Request::Ask(ask) => self.ask(ask, source, replies),
+            Request::Status {} => {
+                reply(replies.as_ref(), Reply::Status(self.describe(gateway)));
+                Vec::new()
+            }
+            Request::Privacy(mode) => {
+                reply(replies.as_ref(), Reply::Done {});
+                vec![Input::SetPrivacy(mode)]
+            }
+        }
+    }
+
+    fn ask(&mut self, ask: Ask, source: Source, replies: Option<mpsc::Sender<Reply>>) -> Vec<Input> {
+        let query = crate::random_query_id();
+        if let Some(replies) = replies {
+            self.state.waiting.insert(query, replies);
+        }
+        vec![Input::Ask { query, glasses: ask.glasses, text: ask.text, source }]
+    }
+
+    /// Does what the core wants; some things have their result at once.
+    pub fn perform(&mut self, output: Output) -> Option<Input> {
+        match output {
+            Output::Write { glasses, write } => {
+                let sent = self.links.get(&glasses).is_some_and(|link| link.try_send(write).is_ok());
+                self.state.writes_dropped += u64::from(!sent);
+                None
+            }
+            Output::Probe(frame) => self.vision.submit(Job::Probe(frame)).map(into_input),
+            Output::Perceive(frame) => self.vision.submit(Job::Perceive(frame)).map(into_input),
+            Output::PrepareImage { query, frame, compression } => {
+                self.vision.submit(Job::Prepare { query, frame, compression }).map(into_input)
+            }
+            Output::Store(row) => {
+                let query = row.query;
+                not_taken(query, self.outbox.store(row))
+            }
+            Output::RecordAnswer { query, text } => not_taken(query, self.outbox.record_answer(query, text)),
+            Output::Publish { query, message, expires_in } => {
+                self.publish(Publication::Query { query, message: message.to_vec(), expires_in });
+                None
+            }
+            Output::Ended(answered) => {
+                self.handle_ended(*answered);
+                None
+            }
+            Output::Notice(notice) => {
+                self.handle_notice(notice);
+                None
+            }
+        }
+    }
+
+    fn handle_ended(&mut self, answered: Answered) {
+        // The question and the answer are a person's words: the journal gets their shape only.
+        tracing::info!(
+            query = %answered.query,
+            route = ?answered.route,
+            ending = ?answered.ending,
+            intent = answered.intent,
+            total_ms = answered.total_ms(),
+            "a query ended"
+        );
+        for (stage, from, to) in [("store", None, "accepted"), ("look", Some("accepted"), "looked"), ("cloud", Some("published"), "answered")] {
+            let start = from.map_or(Some(0.0), |from| answered.at_ms(from));
+            if let (Some(start), Some(end)) = (start, answered.at_ms(to)) {
+                self.observe_ms(stage, end - start);
+            }
+        }
+        let total = match answered.route {
+            Some(glassd_policies::Route::Local) => "answer_local",
+            _ => "answer_other",
+        };
+        self.observe_ms(total, answered.total_ms());
+        if let Err(error) = self.outbox.end(explanation(&answered)) {
+            tracing::error!(query = %answered.query, %error, "the outbox could not note the end of a query");
+        }
+        self.publish(Publication::Answered(Box::new(answered.clone())));
+        if let Some(replies) = self.state.waiting.remove(&answered.query) {
+            reply(Some(&replies), Reply::Ended(Box::new(answered.clone())));
+        }
+        self.observe(|| Observation::Ended(Box::new(answered)));
+    }
+
+    fn observe_ms(&mut self, stage: &'static str, ms: f64) {
+        let duration = std::time::Duration::from_secs_f64(ms.max(0.0) / 1e3);
+        self.metrics.observe(stage, duration);
+        self.observe(|| Observation::Stage(stage, duration));
+    }
+
+    fn handle_notice(&mut self, notice: Notice) {
+        match &notice {
+            Notice::Connected(glasses) => tracing::info!(%glasses, "glasses are connected"),
+            Notice::Disconnected(glasses) => tracing::info!(%glasses, "glasses are gone"),
+            Notice::FrameRate { glasses, decision } => {
+                let why = decision.reasons.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+                tracing::debug!(%glasses, fps = decision.value.fps, why, "the frame rate changed");
+            }
+            Notice::FrameArrived { glasses, frame, bytes, transfer } => {
+                tracing::trace!(%glasses, frame = frame.0, bytes, ?transfer, "a frame arrived");
+                if !transfer.is_zero() {
+                    let transfer = *transfer;
+                    self.metrics.observe("transfer", transfer);
+                    self.observe(|| Observation::Stage("transfer", transfer));
+                }
+            }
+            Notice::Scene { .. } | Notice::Button(_) => {}
+            Notice::Accepted { query, .. } => {
+                tracing::debug!(%query, "a query was accepted");
+                reply(self.state.waiting.get(query), Reply::Accepted(*query));
+            }
+            Notice::Forwarded { query, bytes } => tracing::info!(%query, bytes, "a query goes to the cloud"),
+            Notice::Deferred { query } => {
+                tracing::info!(%query, "a query waits for the uplink");
+                reply(self.state.waiting.get(query), Reply::Deferred(*query));
+            }
+        }
+        if let Some((glasses, event)) = crate::mqtt::event_of(&notice) {
+            self.publish(Publication::Event { glasses, event });
+        }
+        self.observe(|| Observation::Notice(notice));
+    }
+
+    /// The one place where anything is handed to the broker. In local-only mode a broker elsewhere
+    /// learns that the gateway is there, and nothing else.
+    fn publish(&mut self, publication: Publication) {
+        if self.privacy == Privacy::LocalOnly && self.broker == BrokerReach::Remote {
+            return;
+        }
+        self.state.publishes_dropped += u64::from(self.uplink.publish(publication).is_err());
+    }
+
+    fn observe(&mut self, observation: impl FnOnce() -> Observation) {
+        if let Some(observer) = &self.observer {
+            self.state.observations_dropped += u64::from(observer.try_send(observation()).is_err());
+        }
+    }
+
+    /// State for people and for the topic `state`.
+    fn describe(&self, gateway: &Gateway) -> serde_json::Value {
+        let glasses: serde_json::Map<_, _> = gateway
+            .glasses()
+            .map(|g| {
+                let state = json!({
+                    "connected": g.connected,
+                    "battery": g.battery,
+                    "fps": g.rate.map(|rate| rate.value.fps),
+                    "mode": g.rate.map(|rate| rate.value.mode),
+                    "why": g.rate.map(|rate| rate.reasons.iter().map(ToString::to_string).collect::<Vec<_>>()),
+                });
+                (g.id.to_string(), state)
+            })
+            .collect();
+        json!({
+            "version": env!("CARGO_PKG_VERSION"),
+            "privacy": gateway.privacy(),
+            "broker": if self.state.connected { "connected" } else { "disconnected" },
+            "open_queries": gateway.open_queries(),
+            "glasses": glasses,
+            "memory_mb": resident_bytes().map(|bytes| (bytes as f64 / 1e6 * 10.0).round() / 10.0),
+        })
+    }
+
+    /// What metrics and health need.
+    pub fn snapshot(&self, gateway: &Gateway) -> Snapshot {
+        Snapshot {
+            counters: gateway.counters().clone(),
+            gauges: vec![
+                ("open_queries", gateway.open_queries() as f64),
+                ("vision_queue_depth", self.vision.depth() as f64),
+                ("uplink_connected", f64::from(u8::from(self.state.connected))),
+                ("resident_bytes", resident_bytes().unwrap_or_default() as f64),
+                ("link_writes_dropped", self.state.writes_dropped as f64),
+                ("publishes_dropped", self.state.publishes_dropped as f64),
+                ("observations_dropped", self.state.observations_dropped as f64),
+            ],
+            state: self.describe(gateway),
+            uplink: self.state.connected,
+        }
+    }
+
+    /// One line for `systemctl status`.
+    pub fn status_line(&self, gateway: &Gateway) -> String {
+        let connected = gateway.glasses().filter(|glasses| glasses.connected).count();
+        let answered: u64 = ["local", "cloud"].map(|how| gateway.counters().get(Counter::QueriesEnded(how))).iter().sum();
+        format!(
+            "{connected} glasses, broker {}, {} open, {answered} answered",
+            if self.state.connected { "connected" } else { "disconnected" },
+            gateway.open_queries(),
+        )
+    }
+
+    /// Tells whether a thread is stuck.
+    pub fn is_hung(&self) -> bool {
+        self.vision.is_hung()
+    }
+
+    /// Lets the uplink say goodbye and the outbox finish.
+    pub async fn shutdown(self) {
+        self.uplink.shutdown().await;
+        // It waits for the disk; the runtime has nothing else to do by now.
+        if let Err(error) = self.outbox.close() {
+            tracing::error!(%error, "the outbox did not end well");
+        }
+    }
+}
+
+fn reply(replies: Option<&mpsc::Sender<Reply>>, reply: Reply) {
+    if let Some(replies) = replies {
+        // A client that does not read its replies loses them.
+        let _ = replies.try_send(reply);
+    }
+}
+
+fn handle_outbox(event: OutboxEvent) -> Option<Input> {
+    let OutboxEvent { query, operation, result } = event;
+    match (operation, result) {
+        (Operation::Store | Operation::RecordAnswer, Ok(())) => Some(Input::Stored { query }),
+        (Operation::Store | Operation::RecordAnswer, Err(error)) => {
+            tracing::error!(%query, ?operation, %error, "the outbox could not write");
+            Some(Input::StoreFailed { query, reason: error.to_string() })
+        }
+        (Operation::End, Ok(())) => None,
+        (Operation::End, Err(error)) => {
+            tracing::error!(%query, %error, "the end of a query is not in the history");
+            None
+        }
+    }
+}
+
+fn not_taken(query: QueryId, taken: Result<(), NotTaken>) -> Option<Input> {
+    taken.err().map(|error| Input::StoreFailed { query, reason: error.to_string() })
+}
+
+fn explanation(answered: &Answered) -> Explanation {
+    let asked_at = Timestamp::from_micros(answered.asked_at_ms.saturating_mul(1000));
+    let route = match (answered.ending, answered.route) {
+        (Ending::Answered, Some(route)) => format!("{route:?}"),
+        (ending, _) => format!("{ending:?}"),
+    };
+    Explanation {
+        query: answered.query,
+        asked_at,
+        ended_at: asked_at + std::time::Duration::from_secs_f64(answered.total_ms() / 1e3),
+        question: answered.question.clone(),
+        route: route.to_lowercase(),
+        answer: answered.answer.clone(),
+        json: serde_json::to_string(answered).expect("an explanation is JSON"),
+    }
+}
+
+fn into_input(result: JobResult) -> Input {
+    match result {
+        JobResult::Probed(frame, result) => Input::Probed { frame, result },
+        JobResult::Perceived(frame, result) => Input::Perceived { frame, result },
+        JobResult::Prepared(query, result) => Input::ImagePrepared { query, result },
+    }
+}

@@ -1,0 +1,267 @@
+//! The outbox: every accepted query on disk until it has ended, and how the last ones ended.
+//!
+//! One SQLite file, written by one named thread. A row is written before anything else happens with
+//! its query, and removed in the same transaction that writes the query's explanation to the history.
+//!
+//! Invariants:
+//! - a request whose result is `Ok` survives kill −9 and power loss (`synchronous = FULL`);
+//! - every request that was taken is reported as [`Done`] once, in the order of the requests, but for
+//!   an end that was written: nobody waits for that;
+//! - a damaged file is set aside, never deleted.
+
+mod database;
+mod history;
+mod set_aside;
+
+use std::fs::{File, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use glassd_core::QueryId;
+use glassd_core::query::{Answered, StoredQuery};
+use tokio::sync::mpsc::Sender;
+
+pub use self::history::{History, HistoryError};
+pub use self::set_aside::SetAside;
+
+use self::database::{Database, DatabaseError};
+
+/// Requests that may wait for the disk. A full queue refuses the next request: its query is told so
+/// rather than kept in memory, where it would not survive.
+const QUEUE: usize = 256;
+
+/// Name of the file in the state folder.
+const FILE_NAME: &str = "outbox.db";
+
+/// How long [`Outbox::shutdown`] waits for the disk.
+const SHUTDOWN: Duration = Duration::from_secs(5);
+
+/// Where the outbox is and how large it may grow.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OutboxSettings {
+    /// The folder of the file `outbox.db`; it is made (mode 0700) where missing.
+    pub folder: PathBuf,
+    /// Largest size of the file in bytes; a request that needs more fails.
+    pub max_bytes: u64,
+}
+
+impl OutboxSettings {
+    /// Takes a folder and the default size: 64 MiB, room for 256 open queries (the core's bound) with
+    /// an image of 200 KB each, beside the history.
+    pub fn in_folder(folder: impl Into<PathBuf>) -> Self {
+        Self { folder: folder.into(), max_bytes: 64 * 1024 * 1024 }
+    }
+}
+
+/// The outbox, ready, and what it found.
+#[derive(Debug)]
+pub struct Opened {
+    /// Takes requests.
+    pub outbox: Outbox,
+    /// The queries that outlived the last run, in the order in which they were accepted.
+    pub queries: Vec<StoredQuery>,
+    /// The damaged file that had to make room, if one had to.
+    pub set_aside: Option<SetAside>,
+}
+
+/// Why the outbox cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Another process has it.
+    #[error("outbox {0} is in use by another process")]
+    InUse(PathBuf),
+    /// A newer glassd wrote it.
+    #[error("outbox {path} has schema version {found}, this glassd reads up to {supported}")]
+    NewerSchema {
+        /// The file.
+        path: PathBuf,
+        /// Version in the file.
+        found: i64,
+        /// Newest version that is understood.
+        supported: i64,
+    },
+    /// Reading, writing or making files failed.
+    #[error("outbox {path}: {source}")]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// SQLite failed.
+    #[error("outbox {path}: {source}")]
+    Sqlite {
+        /// The file.
+        path: PathBuf,
+        /// What SQLite says.
+        source: rusqlite::Error,
+    },
+}
+
+/// What the outbox is asked.
+#[derive(Debug)]
+pub enum Request {
+    /// Write a row, in place of an older one of the same query.
+    Store(StoredQuery),
+    /// Note the answer in the row, which drops the message for the cloud.
+    RecordAnswer {
+        /// Which query.
+        query: QueryId,
+        /// The answer.
+        text: String,
+    },
+    /// Remove the row, if there is one, and add the explanation to the history. Where there is no room
+    /// for the explanation the row is removed all the same.
+    End(Box<Answered>),
+}
+
+/// How a request went.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Done {
+    /// Which query.
+    pub query: QueryId,
+    /// `Ok` once it is on disk, else why it is not.
+    pub result: Result<(), String>,
+}
+
+/// Why a request was not taken; no [`Done`] follows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotTaken {
+    /// Too many requests wait for the disk.
+    #[error("{QUEUE} requests wait for the disk")]
+    Busy,
+    /// The thread has ended, which it does only when it panicked.
+    #[error("the outbox thread has ended")]
+    Stopped,
+}
+
+/// Handle to the outbox thread.
+#[derive(Debug)]
+pub struct Outbox {
+    requests: SyncSender<Request>,
+    /// Disconnected when the thread has ended.
+    ended: Receiver<()>,
+    thread: JoinHandle<()>,
+}
+
+impl Outbox {
+    /// Opens or makes the outbox and starts the thread `outbox`, which waits while `events` is full.
+    pub fn open(
+        settings: &OutboxSettings,
+        done: impl FnMut(Done) + Send + 'static,
+    ) -> Result<Opened, OpenError> {
+        let path = &settings.folder.join(FILE_NAME);
+        make_folder(&settings.folder)?;
+        let lock = lock(path)?;
+        let (database, queries, set_aside) = match open_and_read(path, settings.max_bytes) {
+            Ok((database, queries)) => (database, queries, None),
+            Err(DatabaseError::Damaged(reason)) => {
+                let set_aside =
+                    set_aside::set_aside(path, reason).map_err(|source| io_error(path, source))?;
+                let (database, queries) =
+                    open_and_read(path, settings.max_bytes).map_err(|error| open_error(path, error))?;
+                (database, queries, Some(set_aside))
+            }
+            Err(error) => return Err(open_error(path, error)),
+        };
+        let (requests, inbox) = sync_channel(QUEUE);
+        let (alive, ended) = sync_channel(0);
+        let thread = std::thread::Builder::new()
+            .name("outbox".to_owned())
+            .spawn(move || {
+                let _alive = alive;
+                run(&database, inbox, &events);
+                drop(database);
+                // Held until the file is closed.
+                drop(lock);
+            })
+            .map_err(|source| io_error(path, source))?;
+        Ok(Opened { outbox: Self { requests, ended, thread }, queries, set_aside })
+    }
+
+    /// Hands a request to the thread. Never waits.
+    pub fn request(&self, request: Request) -> Result<(), NotTaken> {
+        self.requests.try_send(request).map_err(|error| match error {
+            TrySendError::Full(_) => NotTaken::Busy,
+            TrySendError::Disconnected(_) => NotTaken::Stopped,
+        })
+    }
+
+    /// Returns whether the thread still runs; false means that it panicked.
+    pub fn is_running(&self) -> bool {
+        !self.thread.is_finished()
+    }
+
+    /// Writes what was taken, closes the file and waits for that, at most 5 s.
+    pub fn shutdown(self) {
+        drop(self.requests);
+        if self.ended.recv_timeout(SHUTDOWN) == Err(RecvTimeoutError::Timeout) {
+            tracing::error!(
+                seconds = SHUTDOWN.as_secs(),
+                "the outbox does not finish; rows not yet written are lost"
+            );
+        } else if self.thread.join().is_err() {
+            tracing::error!("the outbox thread panicked");
+        }
+    }
+}
+
+fn run<E: From<Done>>(database: &Database, inbox: Receiver<Request>, events: &Sender<E>) {
+    for request in inbox {
+        let (query, written) = match request {
+            Request::Store(row) => (row.query, database.store(&row)),
+            Request::RecordAnswer { query, text } => (query, database.record_answer(query, &text)),
+            Request::End(answered) => match database.end(&answered) {
+                Ok(()) => continue,
+                failed => (answered.query, failed),
+            },
+        };
+        let done = Done { query, result: written.map_err(|error| error.to_string()) };
+        // Nobody listens any more while the daemon stops: what was asked is still written.
+        let _ = events.blocking_send(done.into());
+    }
+}
+
+fn open_and_read(path: &Path, max_bytes: u64) -> Result<(Database, Vec<StoredQuery>), DatabaseError> {
+    let database = Database::open(path, max_bytes)?;
+    let queries = database.queries()?;
+    Ok((database, queries))
+}
+
+fn open_error(path: &Path, error: DatabaseError) -> OpenError {
+    let path = path.to_owned();
+    match error {
+        DatabaseError::NewerSchema { found, supported } => OpenError::NewerSchema { path, found, supported },
+        DatabaseError::Io(source) => OpenError::Io { path, source },
+        DatabaseError::Sqlite(source) => OpenError::Sqlite { path, source },
+        DatabaseError::Damaged(reason) => OpenError::Io { path, source: io::Error::other(reason) },
+    }
+}
+
+fn io_error(path: &Path, source: io::Error) -> OpenError {
+    OpenError::Io { path: path.to_owned(), source }
+}
+
+fn make_folder(folder: &Path) -> Result<(), OpenError> {
+    use std::os::unix::fs::DirBuilderExt;
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(folder)
+        .map_err(|source| io_error(folder, source))
+}
+
+/// Takes the lock file beside the outbox: two gateways on one outbox would ask every query twice.
+fn lock(path: &Path) -> Result<File, OpenError> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".lock");
+    let file = database::private_file(Path::new(&name)).map_err(|source| io_error(path, source))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(OpenError::InUse(path.to_owned())),
+        Err(TryLockError::Error(source)) => Err(io_error(path, source)),
+    }
+}

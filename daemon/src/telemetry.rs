@@ -1,0 +1,140 @@
+//! Logs and metrics.
+
+use std::io::IsTerminal;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use glassd_core::gateway::Counters;
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric, text};
+use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::Registry;
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+
+/// What is logged where `RUST_LOG` does not say otherwise. Without it tract's traces flood the journal.
+const DEFAULT_FILTER: &str = "warn,glassd=info";
+
+/// Whether the console belongs to a command that prints for people.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Quiet {
+    /// Errors only.
+    Yes,
+    /// What a user of the service notices.
+    No,
+}
+
+/// Starts logging: to the journal under systemd, to standard error otherwise.
+pub fn init(quiet: Quiet) {
+    let default = match quiet {
+        Quiet::Yes => "error",
+        Quiet::No => DEFAULT_FILTER,
+    };
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
+    let registry = tracing_subscriber::registry().with(filter);
+    // systemd sets it when standard error is connected to the journal.
+    let journal = std::env::var_os("JOURNAL_STREAM").and_then(|_| tracing_journald::layer().ok());
+    // A second initialisation (tests) keeps the first.
+    let _ = match journal {
+        Some(journal) => registry.with(journal.with_field_prefix(Some("GLASSD".to_owned()))).try_init(),
+        None => {
+            let ansi = std::io::stderr().is_terminal();
+            registry.with(tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(ansi)).try_init()
+        }
+    };
+}
+
+/// Label of a stage.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct StageLabel {
+    stage: &'static str,
+}
+
+/// Histograms of the stages, from 0.1 ms to 26 s.
+pub struct Metrics {
+    registry: Mutex<Registry>,
+    stages: Family<StageLabel, Histogram>,
+}
+
+/// What the event loop knows when metrics are scraped.
+#[derive(Clone, Debug, Default)]
+pub struct Snapshot {
+    /// The core's counters.
+    pub counters: Counters,
+    /// Gauges by name.
+    pub gauges: Vec<(&'static str, f64)>,
+    /// State for people, as JSON.
+    pub state: serde_json::Value,
+    /// The uplink is connected.
+    pub uplink: bool,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let stages = Family::new_with_constructor(|| Histogram::new(exponential_buckets(0.0001, 2.0, 19)));
+        let mut registry = Registry::with_prefix("glassd");
+        registry.register("stage_seconds", "Duration of a stage", stages.clone());
+        Self { registry: Mutex::new(registry), stages }
+    }
+}
+
+impl std::fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Metrics").finish_non_exhaustive()
+    }
+}
+
+impl Metrics {
+    /// Notes how long a stage took.
+    pub fn observe(&self, stage: &'static str, duration: Duration) {
+        self.stages.get_or_create(&StageLabel { stage }).observe(duration.as_secs_f64());
+    }
+
+    /// Writes everything in the OpenMetrics text format.
+    pub fn render(&self, snapshot: Snapshot) -> Result<String, std::fmt::Error> {
+        let mut page = String::new();
+        text::encode_registry(&mut page, &self.registry.lock().unwrap_or_else(std::sync::PoisonError::into_inner))?;
+        let mut now = Registry::with_prefix("glassd");
+        now.register_collector(Box::new(snapshot));
+        text::encode(&mut page, &now)?;
+        Ok(page)
+    }
+}
+
+impl Collector for Snapshot {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
+        let mut by_name: std::collections::BTreeMap<&str, Vec<(Option<(&str, &str)>, u64)>> = Default::default();
+        for (counter, value) in self.counters.iter() {
+            let (name, label) = counter.metric();
+            by_name.entry(name).or_default().push((label, value));
+        }
+        for (name, values) in by_name {
+            let help = name.replace('_', " ");
+            let mut family = encoder.encode_descriptor(name, &help, None, prometheus_client::metrics::MetricType::Counter)?;
+            for (label, value) in values {
+                let counter = ConstCounter::new(value);
+                match label {
+                    Some(label) => counter.encode(family.encode_family(&[label])?)?,
+                    None => counter.encode(family.encode_family(&())?)?,
+                }
+            }
+        }
+        for (name, value) in &self.gauges {
+            let gauge = ConstGauge::new(*value);
+            let help = name.replace('_', " ");
+            gauge.encode(encoder.encode_descriptor(name, &help, None, gauge.metric_type())?)?;
+        }
+        Ok(())
+    }
+}
+
+/// Returns the resident memory of this process in bytes, from `/proc/self/status`.
+pub fn resident_bytes() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    Some(line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()? * 1024)
+}

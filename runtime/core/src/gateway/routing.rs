@@ -1,0 +1,205 @@
+//! Answer or ask: from an accepted query to a route.
+
+use glassd_policies::{Budget, CompressionFacts, EscalationFacts, Reason, Route, Uplink};
+
+use super::Gateway;
+use super::io::{Frame, FrameFailure, Output};
+use super::lifecycle::{Query, State};
+use crate::ids::{GlassesId, QueryId};
+use crate::link::answer_text::Kind;
+use crate::query::{Ending, Stage};
+use crate::skills::{self, Context};
+use crate::wire::{QueryMessage, VERSION};
+
+impl Gateway {
+    /// Begins work on a query that is on disk (or that cannot be, and is answered unsaved).
+    pub(super) fn begin(&mut self, mut query: Query) {
+        let until = self.now + self.settings.frame_wait;
+        query.state = State::AwaitingFrame { until };
+        self.queries.insert(query.id, query);
+    }
+
+    /// Tells whether a query waits for a frame of these glasses.
+    pub(super) fn frame_awaited(&self, glasses: &GlassesId) -> bool {
+        self.queries.values().any(|query| {
+            query.glasses.as_ref() == Some(glasses) && matches!(query.state, State::AwaitingFrame { .. })
+        })
+    }
+
+    /// Routes what need not wait any longer, expires what is too old.
+    pub(super) fn handle_due_queries(&mut self) {
+        let ids: Vec<QueryId> = self.queries.keys().copied().collect();
+        for id in ids {
+            let Some(query) = self.queries.remove(&id) else { continue };
+            let expired = self.now >= query.expires_at;
+            match query.state {
+                State::Recording { .. } => {
+                    self.queries.insert(id, query);
+                }
+                _ if expired => {
+                    let notice = format!("I could not answer in time: {}", query.text);
+                    self.end(query, notice, Ending::Expired);
+                }
+                State::AwaitingFrame { until } if self.now >= until || self.can_route(&query) => {
+                    self.route(query);
+                }
+                State::InFlight { ref message, until } if self.now >= until => {
+                    let message = message.clone();
+                    self.requeue(query, message, "timed-out");
+                }
+                State::Accepting
+                | State::AwaitingFrame { .. }
+                | State::Preparing
+                | State::Saving { .. }
+                | State::Queued { .. }
+                | State::InFlight { .. } => {
+                    self.queries.insert(id, query);
+                }
+            }
+        }
+    }
+
+    /// A query can be routed when what it may need to look at is there.
+    fn can_route(&self, query: &Query) -> bool {
+        use crate::skills::Intent;
+        let Some(session) = query.glasses.as_ref().and_then(|id| self.glasses.get(id)) else { return true };
+        let since = query.asked_at - self.settings.frame_freshness;
+        match query.intent {
+            Intent::See | Intent::IsThere(_) | Intent::HowMany(_) => session.scene_since(since).is_some(),
+            Intent::Other => session.frame_since(since).is_some() || !session.is_connected(),
+            Intent::Time | Intent::Date | Intent::Battery | Intent::Repeat => true,
+        }
+    }
+
+    fn route(&mut self, mut query: Query) {
+        query.step("looked", self.now);
+        let since = query.asked_at - self.settings.frame_freshness;
+        let session = query.glasses.as_ref().and_then(|id| self.glasses.get(id));
+        let scene = session.and_then(|session| session.scene_since(since));
+        let frame = session.and_then(|session| session.frame_since(since)).cloned();
+        let context = Context {
+            now: self.now,
+            utc_offset_minutes: self.settings.utc_offset_minutes,
+            scene,
+            vocabulary: &self.settings.vocabulary,
+            glasses_battery: session.and_then(|session| session.battery),
+            gateway_battery: self.facts.battery,
+            last_answer: session.and_then(|session| session.last_answer.as_deref()),
+        };
+        query.candidate = skills::answer(&query.intent, &context);
+        if query.intent.needs_scene() && scene.is_none() && frame.is_none() {
+            let waited = format!("{} ms", self.settings.frame_wait.as_millis());
+            query.reasons.push(Reason::new("blind", "frame", "none", waited));
+            query.route = Some(Route::Refuse);
+            let text = "I cannot see: no picture came from the glasses.".to_owned();
+            return self.record(query, text, Ending::Refused);
+        }
+        let understood = query.intent != skills::Intent::Other;
+        let decision = self.settings.policies.escalation.decide(&EscalationFacts {
+            candidate_probability: query.candidate.as_ref().map(|candidate| candidate.probability),
+            understood,
+            needs_image: query.intent.needs_scene(),
+            uplink: if self.uplink_connected { Uplink::Up } else { Uplink::Down },
+            privacy: self.privacy,
+            metered: self.facts.metered,
+            budget: if self.is_budget_spent() { Budget::Spent } else { Budget::Enough },
+        });
+        query.route = Some(decision.value);
+        query.reasons.extend(decision.reasons);
+        query.step("decided", self.now);
+        match decision.value {
+            Route::Local => self.answer_locally(query),
+            Route::Refuse => {
+                let text = "I cannot answer that here, and I may not ask the cloud.".to_owned();
+                self.record(query, text, Ending::Refused);
+            }
+            Route::Cloud | Route::Defer if !query.saved => {
+                let text = "I cannot ask the cloud: the question could not be kept on disk.".to_owned();
+                self.record(query, text, Ending::Refused);
+            }
+            Route::Cloud => self.forward(query, frame),
+            Route::Defer => {
+                self.effects.notice(super::io::Notice::Deferred { query: query.id });
+                self.tell_notice(&query, "I cannot reach the cloud now. I will answer when I can.");
+                self.forward(query, frame);
+            }
+        }
+    }
+
+    fn answer_locally(&mut self, query: Query) {
+        let sure = self.settings.policies.escalation.local_probability;
+        let (text, ending) = match &query.candidate {
+            Some(candidate) if candidate.probability >= sure => (candidate.text.clone(), Ending::Answered),
+            Some(candidate) => (format!("I am not sure: {}", candidate.text), Ending::Answered),
+            None => ("I do not know.".to_owned(), Ending::Refused),
+        };
+        self.record(query, text, ending);
+    }
+
+    fn tell_notice(&mut self, query: &Query, text: &str) {
+        if let Some(glasses) = &query.glasses {
+            let id = query.id;
+            self.with_glasses(glasses, super::Missing::Count, |session, _, effects| {
+                session.tell(Kind::Notice, id, text, effects);
+            });
+        }
+    }
+
+    /// Sends a query on its way to the cloud: first the image, if there is one.
+    fn forward(&mut self, mut query: Query, frame: Option<Frame>) {
+        let Some(frame) = frame else {
+            return self.save(query, None);
+        };
+        let battery = query.glasses.as_ref().and_then(|id| self.glasses.get(id)).and_then(|s| s.battery);
+        let compression = self.settings.policies.compression.decide(&CompressionFacts {
+            battery: battery.unwrap_or(50),
+            emergency: false,
+            uplink_bytes_per_second: None,
+            budget_left_bytes: Some(self.budget.available(self.now.as_micros())),
+        });
+        query.reasons.extend(compression.reasons);
+        self.effects.output(Output::PrepareImage { query: query.id, frame, compression: compression.value });
+        query.state = State::Preparing;
+        self.queries.insert(query.id, query);
+    }
+
+    pub(super) fn handle_image_prepared(&mut self, id: QueryId, result: Result<Vec<u8>, FrameFailure>) {
+        let Some(mut query) = self.queries.remove(&id) else {
+            self.effects.count(super::Counter::Stray);
+            return;
+        };
+        if !matches!(query.state, State::Preparing) {
+            self.queries.insert(id, query);
+            self.effects.count(super::Counter::Stray);
+            return;
+        }
+        query.step("shrunk", self.now);
+        match result {
+            Ok(image) => self.save(query, Some(image)),
+            Err(failure) => {
+                // A question is better asked without its picture than not at all.
+                self.effects.frame_failed(&failure);
+                query.reasons.push(Reason::new("no-picture", "frame", format!("{failure:?}"), ""));
+                self.save(query, None);
+            }
+        }
+    }
+
+    /// Writes the message to disk; it is published when it is there.
+    fn save(&mut self, mut query: Query, image: Option<Vec<u8>>) {
+        let message = QueryMessage {
+            version: VERSION,
+            query: query.id,
+            glasses: query.glasses.clone(),
+            text: query.text.clone(),
+            language: self.settings.language.clone(),
+            image,
+            hint: query.candidate.as_ref().map(|candidate| candidate.text.clone()),
+            asked_at_ms: query.asked_at.as_micros() / 1000,
+        }
+        .encode(self.settings.encoding);
+        self.effects.output(Output::Store(query.row(Stage::Ready(message.clone()))));
+        query.state = State::Saving { message: message.into() };
+        self.queries.insert(query.id, query);
+    }
+}
