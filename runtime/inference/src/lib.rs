@@ -1,1 +1,34 @@
-//! Model store, accelerators and the tasks built on them.
+//! `glassd-inference`: which models there are, whether they can be trusted, and what they see.
+//!
+//! Three types carry a model: an [`Accelerator`] prepares it, the [`PreparedModel`] is compiled, immutable
+//! and shared, a [`Session`] is the state of one stream. On them stand the tasks: [`Detector`] and
+//! [`Classifier`] turn an image into detections and labels. Models are described by a [`Manifest`] and
+//! trusted only after [`ModelStore::verify`].
+//!
+//! It leaves out threads, queues and clocks (the daemon has them), and knows no glasses.
+//!
+//! Invariants:
+//! - a model file is parsed only after its SHA-256 was found to be the manifest's;
+//! - a model whose tensors do not fit its manifest entry is refused when it is prepared, not when it runs;
+//! - what an image cannot change is computed once, when the model is prepared.
+
+mod accelerator;
+mod calibration;
+mod classify;
+mod coco;
+mod detect;
+mod input;
+mod manifest;
+mod store;
+
+pub use accelerator::{Accelerator, InferenceError, LoadError, PreparedModel, Session};
+pub use calibration::Calibration;
+pub use classify::Classifier;
+pub use coco::COCO_LABELS;
+pub use detect::{Detection, Detector};
+pub use manifest::{
+    BuiltinLabels, Check, ClassifyHead, DetectHead, Fit, InputContract, Labels, Layout, Level, Manifest,
+    ManifestError, ModelEntry, Order, Task, Thresholds, Vocabulary,
+};
+pub use store::{Flaw, ModelStore, Problem, VerifyError, sha256};
+pub use tract_onnx::prelude::Tensor;

@@ -1,0 +1,197 @@
+//! Accelerator → prepared model → session.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use tract_onnx::pb::tensor_proto::DataLocation;
+use tract_onnx::prelude::{
+    DatumType, Framework, InferenceModelExt, IntoRunnable, Tensor, TractResult, TypedFact,
+    TypedRunnableModel, TypedSimpleState, tvec,
+};
+use tract_onnx::tract_hir::infer::{DimFact, Factoid};
+
+/// Something that runs models.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Accelerator {
+    /// The processor, through tract, on the calling thread alone.
+    Cpu,
+}
+
+/// Why bytes are not a model that can run here.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LoadError {
+    /// Not ONNX, or an operation or shape that the accelerator cannot run.
+    #[error("not a model that can run here: {0}")]
+    Unusable(String),
+    /// Weights in another file: the manifest's hash would not cover them.
+    #[error("its weights lie in another file, {0:?}")]
+    ExternalData(String),
+    /// A tensor is not what the manifest says.
+    #[error("its {what} is {actual}, and the manifest asks for {expected}")]
+    Mismatch {
+        /// "input" or "output".
+        what: &'static str,
+        /// Type and shape by the manifest.
+        expected: String,
+        /// Type and shape in the model.
+        actual: String,
+    },
+    /// The manifest gives the model another task.
+    #[error("it is no {0}")]
+    Task(&'static str),
+    /// The labels cannot be read.
+    #[error("its labels: {0}")]
+    Labels(String),
+}
+
+/// Why one run of a prepared model failed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the model failed to run: {0}")]
+pub struct InferenceError(String);
+
+/// A model compiled for an accelerator: immutable, cheap to clone, shared between threads.
+#[derive(Clone, Debug)]
+pub struct PreparedModel {
+    plan: Arc<TypedRunnableModel>,
+    accelerator: Accelerator,
+    inputs: Vec<Signature>,
+    outputs: Vec<Signature>,
+}
+
+/// Type and shape of one tensor of a model.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Signature {
+    pub(crate) datum: DatumType,
+    pub(crate) shape: Vec<usize>,
+}
+
+impl Signature {
+    /// Refuses anything but exactly one tensor of this type and shape.
+    pub(crate) fn expect_only(&self, tensors: &[Self], what: &'static str) -> Result<(), LoadError> {
+        if tensors == std::slice::from_ref(self) {
+            return Ok(());
+        }
+        let actual: Vec<String> = tensors.iter().map(Self::to_string).collect();
+        Err(LoadError::Mismatch { what, expected: self.to_string(), actual: actual.join(" and ") })
+    }
+}
+
+impl std::fmt::Display for Signature {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let sides: Vec<String> = self.shape.iter().map(usize::to_string).collect();
+        write!(f, "{:?} {}", self.datum, sides.join("x"))
+    }
+}
+
+/// The state of one stream through a model.
+#[derive(Debug)]
+pub struct Session {
+    state: TypedSimpleState,
+}
+
+impl Accelerator {
+    /// Lists the accelerators of this machine, the preferred one first.
+    pub fn available() -> Vec<Self> {
+        vec![Self::Cpu]
+    }
+
+    /// Returns the name that reports use.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Cpu => "cpu",
+        }
+    }
+
+    /// Compiles an ONNX model (FP32, or INT8 as QDQ or integer operators); a batch dimension left open
+    /// becomes 1.
+    pub fn prepare(self, onnx: &[u8]) -> Result<PreparedModel, LoadError> {
+        // tract's parser indexes and unwraps on what a hostile file controls.
+        let compiled = catch_unwind(AssertUnwindSafe(|| self.compile(onnx)));
+        compiled.unwrap_or_else(|_| Err(LoadError::Unusable("the parser gave up on it".into())))
+    }
+
+    fn compile(self, onnx: &[u8]) -> Result<PreparedModel, LoadError> {
+        let unusable = |error| LoadError::Unusable(format!("{error:#}"));
+        let framework = tract_onnx::onnx();
+        let proto = framework.proto_model_for_read(&mut &*onnx).map_err(unusable)?;
+        if let Some(location) = external_data(&proto) {
+            return Err(LoadError::ExternalData(location));
+        }
+        let plan =
+            framework.parse(&proto, None).and_then(|parsed| runnable(parsed.model)).map_err(unusable)?;
+        let facts = |facts: TractResult<Vec<Signature>>| facts.map_err(unusable);
+        let model = plan.model();
+        let inputs = facts((0..model.inputs.len()).map(|at| signature(model.input_fact(at)?)).collect())?;
+        let outputs = facts((0..model.outputs.len()).map(|at| signature(model.output_fact(at)?)).collect())?;
+        Ok(PreparedModel { plan, accelerator: self, inputs, outputs })
+    }
+}
+
+fn runnable(mut model: tract_onnx::prelude::InferenceModel) -> TractResult<Arc<TypedRunnableModel>> {
+    for input in 0..model.inputs.len() {
+        let mut fact = model.input_fact(input)?.clone();
+        let is_open = |side: DimFact| side.concretize().is_none_or(|side| side.to_i64().is_err());
+        if fact.shape.dim(0).is_some_and(is_open) && fact.shape.set_dim(0, 1.into()) {
+            model.set_input_fact(input, fact)?;
+        }
+    }
+    model.into_optimized()?.into_runnable()
+}
+
+fn signature(fact: &TypedFact) -> TractResult<Signature> {
+    let shape = fact.shape.as_concrete().map(<[usize]>::to_vec);
+    let shape =
+        shape.ok_or_else(|| tract_onnx::tract_hir::internal::anyhow!("open shape {:?}", fact.shape))?;
+    Ok(Signature { datum: fact.datum_type, shape })
+}
+
+fn external_data(proto: &tract_onnx::pb::ModelProto) -> Option<String> {
+    let graph = proto.graph.as_ref()?;
+    let outside = graph
+        .initializer
+        .iter()
+        .find(|tensor| tensor.data_location == Some(DataLocation::External as i32))?;
+    let location = outside.external_data.iter().find(|pair| pair.key == "location");
+    Some(location.map_or_else(String::new, |pair| pair.value.clone()))
+}
+
+impl PreparedModel {
+    /// Returns what the model was compiled for.
+    pub fn accelerator(&self) -> Accelerator {
+        self.accelerator
+    }
+
+    /// Opens a session: the state of one stream.
+    pub fn open(&self) -> Result<Session, InferenceError> {
+        Ok(Session { state: self.plan.spawn().map_err(failed)? })
+    }
+
+    pub(crate) fn inputs(&self) -> &[Signature] {
+        &self.inputs
+    }
+
+    pub(crate) fn outputs(&self) -> &[Signature] {
+        &self.outputs
+    }
+}
+
+impl Session {
+    /// Runs the model on its only input, in the shape and type the model was made for.
+    pub fn run(&mut self, input: Tensor) -> Result<Vec<Tensor>, InferenceError> {
+        use tract_onnx::prelude::IntoTensor;
+        let outputs = self.state.run(tvec![input.into()]).map_err(failed)?;
+        Ok(outputs.into_iter().map(IntoTensor::into_tensor).collect())
+    }
+}
+
+/// Returns the values of the only output.
+pub(crate) fn floats(outputs: &[Tensor]) -> Result<&[f32], InferenceError> {
+    let [output] = outputs else {
+        return Err(InferenceError(format!("{} outputs instead of 1", outputs.len())));
+    };
+    output.try_as_plain_ram().and_then(|plain| plain.as_slice()).map_err(failed)
+}
+
+fn failed(error: impl std::fmt::Display) -> InferenceError {
+    InferenceError(format!("{error:#}"))
+}

@@ -1,0 +1,81 @@
+//! Naming an image as a whole.
+
+use glassd_media::Image;
+use tract_onnx::prelude::{DatumType, Tensor};
+
+use crate::accelerator::{Accelerator, InferenceError, LoadError, PreparedModel, Session, Signature, floats};
+use crate::manifest::{ClassifyHead, ModelEntry, Task};
+use crate::store::{Flaw, judged};
+
+/// A classifier ready to look at images, one after another.
+#[derive(Debug)]
+pub struct Classifier {
+    entry: ModelEntry,
+    labels: Vec<String>,
+    session: Session,
+}
+
+impl Classifier {
+    /// Prepares a classifier from the bytes of its ONNX file; labels in a file need [`crate::ModelStore`].
+    pub fn from_bytes(entry: &ModelEntry, onnx: &[u8]) -> Result<Self, LoadError> {
+        Self::new(entry, &Accelerator::Cpu.prepare(onnx)?, entry.task.labels().words()?)
+    }
+
+    pub(crate) fn new(
+        entry: &ModelEntry,
+        model: &PreparedModel,
+        labels: Vec<String>,
+    ) -> Result<Self, LoadError> {
+        let Task::Classify { head: ClassifyHead::Mobilenet, .. } = &entry.task else {
+            return Err(LoadError::Task("classifier"));
+        };
+        entry.input.expect(model.inputs())?;
+        let quantised = Signature { datum: DatumType::U8, shape: vec![1, labels.len()] };
+        if model.outputs() != std::slice::from_ref(&quantised) {
+            Signature { datum: DatumType::F32, ..quantised }.expect_only(model.outputs(), "output")?;
+        }
+        let session = model.open().map_err(|error| LoadError::Unusable(error.to_string()))?;
+        Ok(Self { entry: entry.clone(), labels, session })
+    }
+
+    /// Returns (index into [`Classifier::labels`], calibrated probability) from the floor upwards, the most
+    /// probable first.
+    pub fn classify(&mut self, image: &Image) -> Result<Vec<(usize, f32)>, InferenceError> {
+        let (input, _) = self.entry.input.tensor(image);
+        let outputs = self.session.run(input)?;
+        let scores = scores(&outputs)?.into_iter().enumerate();
+        let mut named: Vec<(usize, f32)> =
+            scores.filter(|(_, score)| *score >= self.entry.thresholds.floor).collect();
+        named.sort_by(|a, b| b.1.total_cmp(&a.1));
+        let calibrated = |(label, score)| (label, self.entry.calibration.probability(score));
+        Ok(named.into_iter().map(calibrated).collect())
+    }
+
+    /// Runs on the check sample and judges what comes out.
+    pub(crate) fn check(&mut self, sample: &Image) -> Result<(), Flaw> {
+        let outputs = self.session.run(self.entry.input.tensor(sample).0)?;
+        let scores = scores(&outputs)?;
+        judged(&scores, &scores)
+    }
+
+    /// Returns the words for the indices.
+    pub fn labels(&self) -> &[String] {
+        &self.labels
+    }
+
+    /// Returns the manifest entry.
+    pub fn entry(&self) -> &ModelEntry {
+        &self.entry
+    }
+}
+
+/// TensorFlow Lite's quantised softmax has the fixed scale 1/256 and zero point 0 (its INT8 quantisation
+/// specification, "SOFTMAX").
+fn scores(outputs: &[Tensor]) -> Result<Vec<f32>, InferenceError> {
+    match outputs {
+        [output] if output.datum_type() == DatumType::U8 => {
+            Ok(output.as_bytes().iter().map(|&level| f32::from(level) / 256.0).collect())
+        }
+        outputs => Ok(floats(outputs)?.to_vec()),
+    }
+}
