@@ -149,9 +149,9 @@ pub struct Outbox {
 
 impl Outbox {
     /// Opens or makes the outbox and starts the thread `outbox`, which waits while `events` is full.
-    pub fn open(
+    pub fn open<E: From<Done> + Send + 'static>(
         settings: &OutboxSettings,
-        done: impl FnMut(Done) + Send + 'static,
+        events: Sender<E>,
     ) -> Result<Opened, OpenError> {
         let path = &settings.folder.join(FILE_NAME);
         make_folder(&settings.folder)?;
