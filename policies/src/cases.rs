@@ -119,7 +119,20 @@ fn failure<P: Tested>(policy: &P, case: &Case<P::Facts, P::Expected>) -> Option<
 
 /// Writes a value as it would stand in the file.
 fn inline(value: &impl Serialize) -> String {
-    toml::Value::try_from(value).map_or_else(|error| error.to_string(), |value| value.to_string())
+    toml::Value::try_from(value).map_or_else(|error| error.to_string(), |value| shortened(value).to_string())
+}
+
+/// Returns the value with numbers as short as they were before they became 64-bit ones.
+fn shortened(value: toml::Value) -> toml::Value {
+    match value {
+        toml::Value::Float(number) => {
+            toml::Value::Float((number as f32).to_string().parse().unwrap_or(number))
+        }
+        toml::Value::Table(table) => {
+            toml::Value::Table(table.into_iter().map(|(key, value)| (key, shortened(value))).collect())
+        }
+        other => other,
+    }
 }
 
 /// Tells whether an expectation is met, or was not stated.
