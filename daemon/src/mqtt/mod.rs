@@ -1,0 +1,204 @@
+//! The uplink: one MQTT 5 connection to a broker, kept up by one task.
+//!
+//! Invariants:
+//! - a connection starts clean on both sides: what was not acknowledged when it broke is not sent
+//!   again by itself ([`rumqttc`] would, without a time limit); the core does so, from the outbox;
+//! - what is queued here belongs to the connection that stands: it is dropped with it;
+//! - [`UplinkEvent::Connected`] is sent after the broker has granted the subscriptions, so that no
+//!   answer can come before anybody listens;
+//! - retained messages are neither answers nor commands: a command retained by mistake would run at
+//!   every reconnect.
+
+mod address;
+mod connection;
+mod publication;
+mod task;
+mod topics;
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::time::Duration;
+
+use glassd_core::wire::Encoding;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+pub use self::address::{BrokerAddress, InvalidBrokerAddress};
+pub use self::publication::{Publication, event_of};
+pub use self::topics::Topics;
+
+/// Publications that wait for the connection. Full-queue rule: the publication is refused; a query is
+/// published again by the core, the state is retained and comes again, events are lost and counted.
+const QUEUE: usize = 64;
+
+/// How long [`Uplink::shutdown`] waits for the goodbye.
+const SHUTDOWN: Duration = Duration::from_secs(3);
+
+/// What topic, properties and headers add to a payload at most, in bytes.
+const PACKET_OVERHEAD: usize = 2048;
+
+/// How to reach the broker, and who is calling.
+#[derive(Clone, Debug)]
+pub struct UplinkSettings {
+    /// Where.
+    pub broker: BrokerAddress,
+    /// As whom.
+    pub credentials: Option<Credentials>,
+    /// MQTT client id, one for each gateway: a broker keeps only the last that connects with it.
+    pub client_id: String,
+    /// Where to publish and what to listen to.
+    pub topics: Topics,
+    /// How queries are written.
+    pub encoding: Encoding,
+    /// Silence after which the broker is asked whether it is still there; 5 s or more. A broker that
+    /// stays silent for another such time is given up.
+    pub keep_alive: Duration,
+}
+
+impl UplinkSettings {
+    /// Takes what has no default.
+    pub fn new(broker: BrokerAddress, client_id: impl Into<String>, topics: Topics) -> Self {
+        Self {
+            broker,
+            credentials: None,
+            client_id: client_id.into(),
+            topics,
+            encoding: Encoding::default(),
+            keep_alive: Duration::from_secs(15),
+        }
+    }
+}
+
+/// User name and password; the password shows in no debug output.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Credentials {
+    /// User name.
+    pub username: String,
+    /// Password.
+    pub password: String,
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Credentials").field("username", &self.username).finish_non_exhaustive()
+    }
+}
+
+/// What the uplink tells the event loop.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum UplinkEvent {
+    /// The broker is there, and listens.
+    Connected,
+    /// The broker is gone, or was not there. Told again only when the reason changes.
+    Disconnected {
+        /// Why.
+        reason: String,
+    },
+    /// A message on the answer topic.
+    Answer {
+        /// MQTT correlation data; empty where absent.
+        correlation: Vec<u8>,
+        /// MQTT content type.
+        content_type: Option<String>,
+        /// The message.
+        payload: Vec<u8>,
+    },
+    /// A message on a command topic.
+    Command {
+        /// Last part of the topic.
+        name: String,
+        /// The message.
+        payload: Vec<u8>,
+    },
+}
+
+/// Why a publication was not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotPublished {
+    /// There is no broker.
+    #[error("the broker is not connected")]
+    Disconnected,
+    /// Too much waits.
+    #[error("{QUEUE} publications wait for the broker")]
+    Busy,
+    /// The broker takes no packet as large.
+    #[error("a message of {bytes} bytes is too large for the broker, which takes packets up to {max}")]
+    TooLarge {
+        /// Payload in bytes.
+        bytes: usize,
+        /// Largest packet in bytes.
+        max: u32,
+    },
+}
+
+/// What handle and task both see.
+#[derive(Debug)]
+struct Shared {
+    connected: AtomicBool,
+    /// Largest packet that the broker takes, in bytes.
+    max_packet: AtomicU32,
+    unexpected: AtomicU64,
+}
+
+/// Handle to the task.
+#[derive(Debug)]
+pub struct Uplink {
+    publications: mpsc::Sender<Publication>,
+    shared: Arc<Shared>,
+    task: JoinHandle<()>,
+}
+
+impl Uplink {
+    /// Starts the task in the current runtime; it waits while `events` is full, and ends when nobody
+    /// reads them any more.
+    pub fn spawn<E: From<UplinkEvent> + Send + 'static>(
+        settings: UplinkSettings,
+        events: mpsc::Sender<E>,
+    ) -> Self {
+        let (publications, queue) = mpsc::channel(QUEUE);
+        let shared = Arc::new(Shared {
+            connected: AtomicBool::new(false),
+            max_packet: AtomicU32::new(u32::MAX),
+            unexpected: AtomicU64::new(0),
+        });
+        let task = tokio::spawn(task::run(settings, Arc::clone(&shared), queue, events));
+        Self { publications, shared, task }
+    }
+
+    /// Hands over a publication. Never waits.
+    pub fn publish(&self, publication: Publication) -> Result<(), NotPublished> {
+        if !self.shared.connected.load(Ordering::Acquire) {
+            return Err(NotPublished::Disconnected);
+        }
+        let bytes = publication.payload_bytes();
+        let max = self.shared.max_packet.load(Ordering::Acquire);
+        if bytes + PACKET_OVERHEAD > max as usize {
+            return Err(NotPublished::TooLarge { bytes, max });
+        }
+        self.publications.try_send(publication).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => NotPublished::Busy,
+            mpsc::error::TrySendError::Closed(_) => NotPublished::Disconnected,
+        })
+    }
+
+    /// Returns how many messages came that are neither answer nor command: retained, too long, or on
+    /// a topic that was not asked for.
+    pub fn unexpected_total(&self) -> u64 {
+        self.shared.unexpected.load(Ordering::Relaxed)
+    }
+
+    /// Returns whether the task still runs; false means that it panicked.
+    pub fn is_running(&self) -> bool {
+        !self.task.is_finished()
+    }
+
+    /// Publishes what waits and `offline`, says goodbye and waits for that, at most 3 s.
+    pub async fn shutdown(self) {
+        drop(self.publications);
+        let mut task = self.task;
+        if tokio::time::timeout(SHUTDOWN, &mut task).await.is_err() {
+            task.abort();
+        }
+    }
+}
