@@ -44,12 +44,16 @@ pub struct Broker;
 /// A broker that listens.
 #[derive(Debug)]
 pub struct RunningBroker {
-    /// Where.
-    pub addr: SocketAddr,
+    address: SocketAddr,
     thread: JoinHandle<()>,
 }
 
 impl RunningBroker {
+    /// Returns where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     /// Returns whether it still listens.
     pub fn is_running(&self) -> bool {
         !self.thread.is_finished()
@@ -72,26 +76,26 @@ impl Broker {
 }
 
 fn start(port: u16) -> Result<RunningBroker, BrokerError> {
-    let addr = free_address(port)?;
-    let listen_error = |source| BrokerError::Listen { address: addr, source };
+    let address = free_address(port)?;
+    let listen_error = |source| BrokerError::Listen { address, source };
     let thread = std::thread::Builder::new()
         .name("broker".to_owned())
         .spawn(move || {
             // Returns when its listener has failed.
-            if let Err(error) = rumqttd::Broker::new(config(addr)).start() {
+            if let Err(error) = rumqttd::Broker::new(config(address)).start() {
                 tracing::error!(%error, "the broker in process ended");
             }
         })
         .map_err(listen_error)?;
-    let broker = RunningBroker { addr, thread };
+    let broker = RunningBroker { address, thread };
     let started = Instant::now();
     while started.elapsed() < START && broker.is_running() {
-        if TcpStream::connect(addr).is_ok() {
+        if TcpStream::connect(address).is_ok() {
             return Ok(broker);
         }
         std::thread::sleep(Duration::from_millis(5));
     }
-    Err(BrokerError::Start(addr))
+    Err(BrokerError::Start(address))
 }
 
 /// rumqttd only logs that it cannot listen, so that is tried before.

@@ -1,6 +1,7 @@
 //! Where a broker is.
 
 use std::fmt;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 
 /// Registered port of MQTT without TLS.
@@ -43,7 +44,17 @@ impl BrokerAddress {
     /// Tells whether the broker is on this machine, as far as its address says so.
     pub fn is_loopback(&self) -> bool {
         let bare = self.host.trim_start_matches('[').trim_end_matches(']');
-        bare == "localhost" || bare.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
+        bare == "localhost" || bare.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+    }
+}
+
+impl From<SocketAddr> for BrokerAddress {
+    fn from(address: SocketAddr) -> Self {
+        let host = match address.ip() {
+            IpAddr::V4(v4) => v4.to_string(),
+            IpAddr::V6(v6) => format!("[{v6}]"),
+        };
+        Self::new(host, address.port())
     }
 }
 
@@ -69,7 +80,7 @@ impl FromStr for BrokerAddress {
         };
         let legal_name = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_');
         let legal = match host.strip_prefix('[') {
-            Some(v6) => v6.strip_suffix(']').is_some_and(|v6| v6.parse::<std::net::Ipv6Addr>().is_ok()),
+            Some(v6) => v6.strip_suffix(']').is_some_and(|v6| v6.parse::<Ipv6Addr>().is_ok()),
             None => !host.is_empty() && host.bytes().all(legal_name),
         };
         if legal { Ok(Self::new(host, port)) } else { Err(malformed()) }

@@ -5,7 +5,7 @@ use std::pin::pin;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use glassd_core::wire::MAX_MESSAGE;
+use glassd_core::wire::{Encoding, MAX_MESSAGE};
 use rumqttc::NetworkOptions;
 use rumqttc::Outgoing;
 use rumqttc::v5::mqttbytes::QoS;
@@ -16,7 +16,7 @@ use rumqttc::v5::{AsyncClient, ConnectionError, Event, EventLoop, MqttOptions};
 use tokio::sync::mpsc::{Receiver, Sender};
 use tokio::time::{Instant, timeout_at};
 
-use super::{Publication, Shared, UplinkEvent, UplinkSettings};
+use super::{Publication, Shared, Topics, UplinkEvent, UplinkSettings};
 
 /// Publishes that may wait for their acknowledgement. The core keeps fewer queries in flight; the rest
 /// is for state and answers.
@@ -25,6 +25,9 @@ const IN_FLIGHT: u16 = 16;
 const HANDED_OVER: usize = 16;
 /// Largest packet taken from the broker, in bytes.
 const MAX_PACKET: u32 = (MAX_MESSAGE + 64 * 1024) as u32;
+/// Silence after which the broker is asked whether it is still there; one that stays silent for as long
+/// again is given up.
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// Time from the first SYN to the broker's grant of the subscriptions.
 const CONNECT: Duration = Duration::from_secs(10);
 /// A publish without acknowledgement for so long means a broker that has stopped working.
@@ -51,7 +54,8 @@ enum Phase {
 }
 
 struct Connection<'a> {
-    settings: &'a UplinkSettings,
+    topics: Topics,
+    encoding: Encoding,
     shared: &'a Shared,
     client: AsyncClient,
     phase: Phase,
@@ -62,15 +66,16 @@ struct Connection<'a> {
 }
 
 /// Runs one connection to its end; drops what is queued until it stands.
-pub(super) async fn run<E: From<UplinkEvent>>(
+pub(super) async fn run(
     settings: &UplinkSettings,
     shared: &Shared,
     queue: &mut Receiver<Publication>,
-    events: &Sender<E>,
+    events: &Sender<UplinkEvent>,
 ) -> Ended {
     let (client, mut eventloop) = AsyncClient::new(options(settings), HANDED_OVER + 4);
     let mut connection = Connection {
-        settings,
+        topics: settings.topics(),
+        encoding: settings.encoding,
         shared,
         client,
         phase: Phase::Connecting,
@@ -79,7 +84,7 @@ pub(super) async fn run<E: From<UplinkEvent>>(
     };
     connection.subscribe();
     // The client wakes up at every keep-alive; one that does not is stuck in a write.
-    let patience = settings.keep_alive * 2 + Duration::from_secs(5);
+    let patience = KEEP_ALIVE * 2 + Duration::from_secs(5);
     let mut deadline = Instant::now() + CONNECT;
     loop {
         let polled = match connection.poll(&mut eventloop, queue, deadline).await {
@@ -99,7 +104,7 @@ pub(super) async fn run<E: From<UplinkEvent>>(
             shared.connected.store(true, Ordering::Release);
         }
         if let Some(event) = event
-            && events.send(event.into()).await.is_err()
+            && events.send(event).await.is_err()
         {
             return Ended::Closed;
         }
@@ -144,7 +149,7 @@ impl Connection<'_> {
 
     fn publish(&mut self, publication: Publication) -> Result<(), Ended> {
         match self.phase {
-            Phase::Up => self.hand_over(publication.packet(&self.settings.topics, self.settings.encoding)),
+            Phase::Up => self.hand_over(publication.packet(&self.topics, self.encoding)),
             // Meant for the connection before.
             Phase::Connecting | Phase::Closing => Ok(()),
         }
@@ -155,7 +160,7 @@ impl Connection<'_> {
             return Err(Ended::Closed);
         }
         self.phase = Phase::Closing;
-        self.hand_over(status(self.settings, "offline"))?;
+        self.hand_over(status(&self.topics, "offline"))?;
         // The will is for those that die; the broker forgets it at this.
         self.client.try_disconnect().map_err(|_| Ended::Closed)
     }
@@ -176,7 +181,7 @@ impl Connection<'_> {
             retain_forward_rule: RetainForwardRule::Never,
             ..Filter::new(path, QoS::AtLeastOnce)
         };
-        let topics = &self.settings.topics;
+        let topics = &self.topics;
         self.client
             .try_subscribe_many([filter(topics.answer()), filter(topics.commands())])
             .expect("the client's queue is empty");
@@ -223,7 +228,7 @@ impl Connection<'_> {
             return Ok(None);
         }
         self.phase = Phase::Up;
-        self.hand_over(status(self.settings, "online"))?;
+        self.hand_over(status(&self.topics, "online"))?;
         Ok(Some(UplinkEvent::Connected))
     }
 
@@ -239,7 +244,7 @@ impl Connection<'_> {
         if publish.retain || publish.payload.len() > MAX_MESSAGE {
             return None;
         }
-        let topics = &self.settings.topics;
+        let topics = &self.topics;
         let topic = std::str::from_utf8(&publish.topic).ok()?;
         let payload = publish.payload.to_vec();
         if topic == topics.answer() {
@@ -268,26 +273,30 @@ impl Connection<'_> {
 }
 
 fn options(settings: &UplinkSettings) -> MqttOptions {
-    let mut options = MqttOptions::new(&settings.client_id, settings.broker.host(), settings.broker.port());
+    let mut options = MqttOptions::new(
+        format!("glassd-{}", settings.gateway),
+        settings.broker.host(),
+        settings.broker.port(),
+    );
     let mut network = NetworkOptions::new();
     network.set_tcp_nodelay(true);
     options
         .set_network_options(network)
         .set_connection_timeout(CONNECT.as_secs())
         .set_clean_start(true)
-        .set_keep_alive(settings.keep_alive.max(Duration::from_secs(5)))
+        .set_keep_alive(KEEP_ALIVE)
         .set_max_packet_size(Some(MAX_PACKET))
         // The client allocates its table of packet identifiers at once: 16 rather than 65,535 entries.
         .set_outgoing_inflight_upper_limit(IN_FLIGHT)
-        .set_last_will(LastWill::new(settings.topics.status(), "offline", QoS::AtLeastOnce, true, None));
-    if let Some(credentials) = &settings.credentials {
-        options.set_credentials(&credentials.username, &credentials.password);
+        .set_last_will(LastWill::new(settings.topics().status(), "offline", QoS::AtLeastOnce, true, None));
+    if let Some(username) = &settings.username {
+        options.set_credentials(username, settings.password.as_deref().unwrap_or_default());
     }
     options
 }
 
-fn status(settings: &UplinkSettings, status: &'static str) -> Publish {
-    Publish { retain: true, ..Publish::new(settings.topics.status(), QoS::AtLeastOnce, status, None) }
+fn status(topics: &Topics, status: &'static str) -> Publish {
+    Publish { retain: true, ..Publish::new(topics.status(), QoS::AtLeastOnce, status, None) }
 }
 
 fn max_packet(ack: &ConnAck) -> u32 {

@@ -1,6 +1,5 @@
 //! The task: one connection after the other, with waits between them.
 
-use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -18,11 +17,11 @@ const RECONNECT: Backoff = Backoff { base: Duration::from_millis(500), max: Dura
 /// A connection that stood for so long starts the waits anew.
 const STABLE: Duration = Duration::from_secs(10);
 
-pub(super) async fn run<E: From<UplinkEvent>>(
+pub(super) async fn run(
     settings: UplinkSettings,
     shared: Arc<Shared>,
     mut queue: Receiver<Publication>,
-    events: Sender<E>,
+    events: Sender<UplinkEvent>,
 ) {
     let mut attempt = 0;
     let mut told = String::new();
@@ -37,7 +36,7 @@ pub(super) async fn run<E: From<UplinkEvent>>(
         tracing::debug!(broker = %settings.broker, %reason, attempt, "the connection to the broker ended");
         if stood || reason != told {
             told.clone_from(&reason);
-            if events.send(UplinkEvent::Disconnected { reason }.into()).await.is_err() {
+            if events.send(UplinkEvent::Disconnected { reason }).await.is_err() {
                 return;
             }
         }
@@ -70,8 +69,7 @@ async fn drain(queue: &mut Receiver<Publication>, wait: Duration) -> Queue {
     }
 }
 
-/// Draws from 0 to 1. The standard library's hash keys are random enough to keep a fleet from
-/// reconnecting in step, and need no dependency.
+/// Draws from 0 to 1, to keep a fleet from reconnecting in step.
 fn random_share() -> f64 {
-    f64::from((RandomState::new().hash_one(()) >> 32) as u32) / f64::from(u32::MAX)
+    f64::from((crate::random_seed() >> 32) as u32) / f64::from(u32::MAX)
 }

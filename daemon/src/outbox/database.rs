@@ -16,7 +16,9 @@
 //! |---|---|---|
 //! | `seq` | INTEGER | order of ending |
 //! | `id` | TEXT | 16 hex digits |
-//! | `explanation` | TEXT | JSON of [`Answered`] |
+//! | `asked_at`, `ended_at` | INTEGER | microseconds since the Unix epoch |
+//! | `question`, `route`, `answer` | TEXT | for whoever reads the file with SQL |
+//! | `explanation` | TEXT | JSON |
 
 use std::fs::{File, OpenOptions, Permissions};
 use std::io;
@@ -25,12 +27,13 @@ use std::path::Path;
 use std::str::FromStr;
 use std::time::Duration;
 
-use glassd_core::query::{Answered, Source, Stage, StoredQuery};
+use glassd_core::query::{Source, Stage, StoredQuery};
 use glassd_core::{QueryId, Timestamp};
 use rusqlite::types::Type;
 use rusqlite::{Connection, ErrorCode, OpenFlags, Row, Transaction, params};
 
-use super::history::KEPT;
+use super::StoreError;
+use super::history::{Explanation, KEPT};
 
 /// Version in `PRAGMA user_version`.
 const SCHEMA_VERSION: i64 = 1;
@@ -51,6 +54,11 @@ CREATE TABLE query (
 CREATE TABLE history (
     seq         INTEGER PRIMARY KEY AUTOINCREMENT,
     id          TEXT NOT NULL UNIQUE,
+    asked_at    INTEGER NOT NULL,
+    ended_at    INTEGER NOT NULL,
+    question    TEXT NOT NULL,
+    route       TEXT NOT NULL,
+    answer      TEXT NOT NULL,
     explanation TEXT NOT NULL
 ) STRICT;
 PRAGMA user_version = 1;
@@ -91,17 +99,6 @@ impl From<rusqlite::Error> for DatabaseError {
         };
         if damaged { Self::Damaged(error.to_string()) } else { Self::Sqlite(error) }
     }
-}
-
-/// Why a request failed; nothing of it is on disk, but for the removal of a row that ended.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum StoreError {
-    #[error("the disk or the outbox is full")]
-    Full,
-    #[error("the query has no row")]
-    Unknown,
-    #[error("{0}")]
-    Sqlite(rusqlite::Error),
 }
 
 #[derive(Debug)]
@@ -155,16 +152,15 @@ impl Database {
         if changed == 0 { Err(StoreError::Unknown) } else { Ok(()) }
     }
 
-    pub(super) fn end(&self, answered: &Answered) -> Result<(), StoreError> {
-        let explanation = serde_json::to_string(answered).expect("an explanation is JSON");
+    pub(super) fn end(&self, explanation: &Explanation) -> Result<(), StoreError> {
         let ended = self.with_room(|connection| {
             let transaction = connection.unchecked_transaction()?;
-            write_end(&transaction, answered.query, &explanation)?;
+            write_end(&transaction, explanation)?;
             transaction.commit()
         });
         if ended.is_err() {
             // A query that has ended must not be asked again after a restart, explained or not.
-            delete_row(&self.0, answered.query).map_err(store_error)?;
+            delete_row(&self.0, explanation.query).map_err(store_error)?;
         }
         ended
     }
@@ -212,11 +208,22 @@ fn delete_row(connection: &Connection, query: QueryId) -> rusqlite::Result<()> {
     Ok(())
 }
 
-fn write_end(transaction: &Transaction<'_>, query: QueryId, explanation: &str) -> rusqlite::Result<()> {
-    delete_row(transaction, query)?;
+fn write_end(transaction: &Transaction<'_>, explanation: &Explanation) -> rusqlite::Result<()> {
+    delete_row(transaction, explanation.query)?;
     transaction
-        .prepare_cached("INSERT OR REPLACE INTO history (id, explanation) VALUES (?1, ?2)")?
-        .execute(params![query.to_string(), explanation])?;
+        .prepare_cached(
+            "INSERT OR REPLACE INTO history (id, asked_at, ended_at, question, route, answer, explanation) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+        )?
+        .execute(params![
+            explanation.query.to_string(),
+            micros(explanation.asked_at),
+            micros(explanation.ended_at),
+            explanation.question,
+            explanation.route,
+            explanation.answer,
+            explanation.json,
+        ])?;
     let oldest_kept = transaction.last_insert_rowid() - KEPT;
     transaction.prepare_cached("DELETE FROM history WHERE seq <= ?1")?.execute([oldest_kept])?;
     Ok(())
@@ -295,11 +302,11 @@ fn source(row: &Row<'_>, column: usize) -> rusqlite::Result<Source> {
         .ok_or_else(|| unreadable(column, format!("source {text:?}")))
 }
 
-fn query_id(row: &Row<'_>, column: usize) -> rusqlite::Result<QueryId> {
+pub(super) fn query_id(row: &Row<'_>, column: usize) -> rusqlite::Result<QueryId> {
     parse(column, &row.get::<_, String>(column)?)
 }
 
-fn timestamp(row: &Row<'_>, column: usize) -> rusqlite::Result<Timestamp> {
+pub(super) fn timestamp(row: &Row<'_>, column: usize) -> rusqlite::Result<Timestamp> {
     let micros: i64 = row.get(column)?;
     u64::try_from(micros)
         .map(Timestamp::from_micros)

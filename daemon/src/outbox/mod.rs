@@ -5,8 +5,7 @@
 //!
 //! Invariants:
 //! - a request whose result is `Ok` survives kill −9 and power loss (`synchronous = FULL`);
-//! - every request that was taken is reported as [`Done`] once, in the order of the requests, but for
-//!   an end that was written: nobody waits for that;
+//! - every request that was taken gets exactly one [`OutboxEvent`], in the order of the requests;
 //! - a damaged file is set aside, never deleted.
 
 mod database;
@@ -21,10 +20,10 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use glassd_core::QueryId;
-use glassd_core::query::{Answered, StoredQuery};
+use glassd_core::query::StoredQuery;
 use tokio::sync::mpsc::Sender;
 
-pub use self::history::{History, HistoryError};
+pub use self::history::{Explanation, History, HistoryError};
 pub use self::set_aside::SetAside;
 
 use self::database::{Database, DatabaseError};
@@ -33,26 +32,23 @@ use self::database::{Database, DatabaseError};
 /// rather than kept in memory, where it would not survive.
 const QUEUE: usize = 256;
 
-/// Name of the file in the state folder.
-const FILE_NAME: &str = "outbox.db";
-
-/// How long [`Outbox::shutdown`] waits for the disk.
-const SHUTDOWN: Duration = Duration::from_secs(5);
+/// How long [`Outbox::close`] waits for the disk.
+const CLOSE: Duration = Duration::from_secs(5);
 
 /// Where the outbox is and how large it may grow.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OutboxSettings {
-    /// The folder of the file `outbox.db`; it is made (mode 0700) where missing.
-    pub folder: PathBuf,
-    /// Largest size of the file in bytes; a request that needs more fails.
+    /// The SQLite file; its folder is made (mode 0700) where missing.
+    pub path: PathBuf,
+    /// Largest size of the file in bytes; a request that needs more fails with [`StoreError::Full`].
     pub max_bytes: u64,
 }
 
 impl OutboxSettings {
-    /// Takes a folder and the default size: 64 MiB, room for 256 open queries (the core's bound) with
+    /// Takes a path and the default size: 64 MiB, room for 256 open queries (the core's bound) with
     /// an image of 200 KB each, beside the history.
-    pub fn in_folder(folder: impl Into<PathBuf>) -> Self {
-        Self { folder: folder.into(), max_bytes: 64 * 1024 * 1024 }
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self { path: path.into(), max_bytes: 64 * 1024 * 1024 }
     }
 }
 
@@ -101,33 +97,43 @@ pub enum OpenError {
     },
 }
 
-/// What the outbox is asked.
-#[derive(Debug)]
-pub enum Request {
-    /// Write a row, in place of an older one of the same query.
-    Store(StoredQuery),
-    /// Note the answer in the row, which drops the message for the cloud.
-    RecordAnswer {
-        /// Which query.
-        query: QueryId,
-        /// The answer.
-        text: String,
-    },
-    /// Remove the row, if there is one, and add the explanation to the history. Where there is no room
-    /// for the explanation the row is removed all the same.
-    End(Box<Answered>),
+/// What was asked of the outbox.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Operation {
+    /// [`Outbox::store`].
+    Store,
+    /// [`Outbox::record_answer`].
+    RecordAnswer,
+    /// [`Outbox::end`].
+    End,
 }
 
 /// How a request went.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Done {
+#[derive(Debug)]
+pub struct OutboxEvent {
     /// Which query.
     pub query: QueryId,
-    /// `Ok` once it is on disk, else why it is not.
-    pub result: Result<(), String>,
+    /// What was asked.
+    pub operation: Operation,
+    /// `Ok` once it is on disk.
+    pub result: Result<(), StoreError>,
 }
 
-/// Why a request was not taken; no [`Done`] follows.
+/// Why a request failed; nothing of it is on disk, but for the removal of the row by [`Outbox::end`].
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// No room: the disk or [`OutboxSettings::max_bytes`].
+    #[error("the disk or the outbox is full")]
+    Full,
+    /// An answer for a query that has no row.
+    #[error("the query has no row")]
+    Unknown,
+    /// Anything else SQLite or the system says.
+    #[error("{0}")]
+    Sqlite(rusqlite::Error),
+}
+
+/// Why a request was not taken; no [`OutboxEvent`] follows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotTaken {
     /// Too many requests wait for the disk.
@@ -136,6 +142,23 @@ pub enum NotTaken {
     /// The thread has ended, which it does only when it panicked.
     #[error("the outbox thread has ended")]
     Stopped,
+}
+
+/// Why the outbox did not end well; what was taken last may be lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CloseError {
+    /// The disk, or the reader of the events, is too slow.
+    #[error("the outbox is not done after {} s", CLOSE.as_secs())]
+    TooSlow,
+    /// The thread panicked.
+    #[error("the outbox thread panicked")]
+    Panicked,
+}
+
+enum Request {
+    Store(StoredQuery),
+    RecordAnswer { query: QueryId, text: String },
+    End(Explanation),
 }
 
 /// Handle to the outbox thread.
@@ -149,20 +172,16 @@ pub struct Outbox {
 
 impl Outbox {
     /// Opens or makes the outbox and starts the thread `outbox`, which waits while `events` is full.
-    pub fn open<E: From<Done> + Send + 'static>(
-        settings: &OutboxSettings,
-        events: Sender<E>,
-    ) -> Result<Opened, OpenError> {
-        let path = &settings.folder.join(FILE_NAME);
-        make_folder(&settings.folder)?;
+    pub fn open(settings: &OutboxSettings, events: Sender<OutboxEvent>) -> Result<Opened, OpenError> {
+        let path = &settings.path;
+        make_folder(path)?;
         let lock = lock(path)?;
-        let (database, queries, set_aside) = match open_and_read(path, settings.max_bytes) {
+        let (database, queries, set_aside) = match open_and_read(settings) {
             Ok((database, queries)) => (database, queries, None),
             Err(DatabaseError::Damaged(reason)) => {
                 let set_aside =
                     set_aside::set_aside(path, reason).map_err(|source| io_error(path, source))?;
-                let (database, queries) =
-                    open_and_read(path, settings.max_bytes).map_err(|error| open_error(path, error))?;
+                let (database, queries) = open_and_read(settings).map_err(|error| open_error(path, error))?;
                 (database, queries, Some(set_aside))
             }
             Err(error) => return Err(open_error(path, error)),
@@ -182,12 +201,20 @@ impl Outbox {
         Ok(Opened { outbox: Self { requests, ended, thread }, queries, set_aside })
     }
 
-    /// Hands a request to the thread. Never waits.
-    pub fn request(&self, request: Request) -> Result<(), NotTaken> {
-        self.requests.try_send(request).map_err(|error| match error {
-            TrySendError::Full(_) => NotTaken::Busy,
-            TrySendError::Disconnected(_) => NotTaken::Stopped,
-        })
+    /// Writes a row, in place of an older one of the same query. Never waits.
+    pub fn store(&self, row: StoredQuery) -> Result<(), NotTaken> {
+        self.send(Request::Store(row))
+    }
+
+    /// Notes the answer in the row, which drops the message for the cloud. Never waits.
+    pub fn record_answer(&self, query: QueryId, text: String) -> Result<(), NotTaken> {
+        self.send(Request::RecordAnswer { query, text })
+    }
+
+    /// Removes the row, if there is one, and adds the explanation to the history; where there is no room
+    /// for the explanation the row is removed all the same. Never waits.
+    pub fn end(&self, explanation: Explanation) -> Result<(), NotTaken> {
+        self.send(Request::End(explanation))
     }
 
     /// Returns whether the thread still runs; false means that it panicked.
@@ -195,38 +222,40 @@ impl Outbox {
         !self.thread.is_finished()
     }
 
-    /// Writes what was taken, closes the file and waits for that, at most 5 s.
-    pub fn shutdown(self) {
+    /// Writes what was taken, closes the file and waits for that, at most 5 s. Drop the receiver of the
+    /// events before, or go on reading it.
+    pub fn close(self) -> Result<(), CloseError> {
         drop(self.requests);
-        if self.ended.recv_timeout(SHUTDOWN) == Err(RecvTimeoutError::Timeout) {
-            tracing::error!(
-                seconds = SHUTDOWN.as_secs(),
-                "the outbox does not finish; rows not yet written are lost"
-            );
-        } else if self.thread.join().is_err() {
-            tracing::error!("the outbox thread panicked");
+        if self.ended.recv_timeout(CLOSE) == Err(RecvTimeoutError::Timeout) {
+            return Err(CloseError::TooSlow);
         }
+        self.thread.join().map_err(|_| CloseError::Panicked)
+    }
+
+    fn send(&self, request: Request) -> Result<(), NotTaken> {
+        self.requests.try_send(request).map_err(|error| match error {
+            TrySendError::Full(_) => NotTaken::Busy,
+            TrySendError::Disconnected(_) => NotTaken::Stopped,
+        })
     }
 }
 
-fn run<E: From<Done>>(database: &Database, inbox: Receiver<Request>, events: &Sender<E>) {
+fn run(database: &Database, inbox: Receiver<Request>, events: &Sender<OutboxEvent>) {
     for request in inbox {
-        let (query, written) = match request {
-            Request::Store(row) => (row.query, database.store(&row)),
-            Request::RecordAnswer { query, text } => (query, database.record_answer(query, &text)),
-            Request::End(answered) => match database.end(&answered) {
-                Ok(()) => continue,
-                failed => (answered.query, failed),
-            },
+        let (query, operation, result) = match request {
+            Request::Store(row) => (row.query, Operation::Store, database.store(&row)),
+            Request::RecordAnswer { query, text } => {
+                (query, Operation::RecordAnswer, database.record_answer(query, &text))
+            }
+            Request::End(explanation) => (explanation.query, Operation::End, database.end(&explanation)),
         };
-        let done = Done { query, result: written.map_err(|error| error.to_string()) };
         // Nobody listens any more while the daemon stops: what was asked is still written.
-        let _ = events.blocking_send(done.into());
+        let _ = events.blocking_send(OutboxEvent { query, operation, result });
     }
 }
 
-fn open_and_read(path: &Path, max_bytes: u64) -> Result<(Database, Vec<StoredQuery>), DatabaseError> {
-    let database = Database::open(path, max_bytes)?;
+fn open_and_read(settings: &OutboxSettings) -> Result<(Database, Vec<StoredQuery>), DatabaseError> {
+    let database = Database::open(&settings.path, settings.max_bytes)?;
     let queries = database.queries()?;
     Ok((database, queries))
 }
@@ -245,8 +274,11 @@ fn io_error(path: &Path, source: io::Error) -> OpenError {
     OpenError::Io { path: path.to_owned(), source }
 }
 
-fn make_folder(folder: &Path) -> Result<(), OpenError> {
+fn make_folder(path: &Path) -> Result<(), OpenError> {
     use std::os::unix::fs::DirBuilderExt;
+    let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) else {
+        return Ok(());
+    };
     std::fs::DirBuilder::new()
         .recursive(true)
         .mode(0o700)
