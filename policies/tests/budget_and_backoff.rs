@@ -36,6 +36,8 @@ fn time_that_goes_back_fills_nothing() {
     assert_eq!(bucket.take(150, MINUTE), Ok(()));
     assert_eq!(bucket.available(0), 0);
     assert_eq!(bucket.take(1, 0), Err(Wait::Until(MINUTE + 133_334)));
+    assert_eq!(bucket.take(0, 0), Ok(()));
+    assert_eq!(bucket.available(MINUTE), 0);
 }
 
 #[test]

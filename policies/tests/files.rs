@@ -167,6 +167,14 @@ fn all_parameters_out_of_range_are_named_at_once() {
 }
 
 #[test]
+fn one_parameter_out_of_range_is_enough() {
+    check_out_of_range(
+        "policy = \"frame-keep\"\n[parameters]\nblurred_below = -0.1",
+        &["blurred_below = -0.1, expected 0 to 1"],
+    );
+}
+
+#[test]
 fn a_file_replaces_its_policy_alone() {
     let mut policies = Policies::default();
     let file = PolicyFile::parse("policy = \"escalation\"\n[parameters]\nlocal_probability = 0.9")

@@ -1,6 +1,6 @@
 //! What holds of every frame rate decision.
 
-use glassd_policies::{FrameRate, FrameRateFacts, FrameRatePolicy};
+use glassd_policies::{BatteryBand, FrameRate, FrameRateFacts, FrameRatePolicy};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 
@@ -90,4 +90,21 @@ proptest! {
         rates.dedup();
         prop_assert!(rates.len() <= 2, "{rates:?}");
     }
+}
+
+#[test]
+fn a_wide_hysteresis_never_lowers_the_row() {
+    let mut policy = FrameRatePolicy::default();
+    policy.battery.hysteresis = 20;
+    assert_eq!(policy.problems(), []);
+    let facts = |battery| FrameRateFacts {
+        battery,
+        user_active: true,
+        motion: 0.0,
+        thermal_fps_limit: None,
+        device_fps_limit: None,
+        link_fps_limit: None,
+    };
+    let low = policy.decide(&facts(16), None).value;
+    assert_eq!(policy.decide(&facts(31), Some(low)).value.band, BatteryBand::Low);
 }
