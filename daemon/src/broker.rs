@@ -44,16 +44,12 @@ pub struct Broker;
 /// A broker that listens.
 #[derive(Debug)]
 pub struct RunningBroker {
-    address: SocketAddr,
+    /// Where.
+    pub addr: SocketAddr,
     thread: JoinHandle<()>,
 }
 
 impl RunningBroker {
-    /// Returns where it listens.
-    pub fn address(&self) -> SocketAddr {
-        self.address
-    }
-
     /// Returns whether it still listens.
     pub fn is_running(&self) -> bool {
         !self.thread.is_finished()
@@ -87,7 +83,7 @@ fn start(port: u16) -> Result<RunningBroker, BrokerError> {
             }
         })
         .map_err(listen_error)?;
-    let broker = RunningBroker { address, thread };
+    let broker = RunningBroker { addr: address, thread };
     let started = Instant::now();
     while started.elapsed() < START && broker.is_running() {
         if TcpStream::connect(address).is_ok() {

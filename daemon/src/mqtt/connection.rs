@@ -5,7 +5,7 @@ use std::pin::pin;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use glassd_core::wire::{Encoding, MAX_MESSAGE};
+use glassd_core::wire::MAX_MESSAGE;
 use rumqttc::NetworkOptions;
 use rumqttc::Outgoing;
 use rumqttc::v5::mqttbytes::QoS;
@@ -54,8 +54,7 @@ enum Phase {
 }
 
 struct Connection<'a> {
-    topics: Topics,
-    encoding: Encoding,
+    settings: &'a UplinkSettings,
     shared: &'a Shared,
     client: AsyncClient,
     phase: Phase,
@@ -74,8 +73,7 @@ pub(super) async fn run(
 ) -> Ended {
     let (client, mut eventloop) = AsyncClient::new(options(settings), HANDED_OVER + 4);
     let mut connection = Connection {
-        topics: settings.topics(),
-        encoding: settings.encoding,
+        settings,
         shared,
         client,
         phase: Phase::Connecting,
@@ -149,7 +147,7 @@ impl Connection<'_> {
 
     fn publish(&mut self, publication: Publication) -> Result<(), Ended> {
         match self.phase {
-            Phase::Up => self.hand_over(publication.packet(&self.topics, self.encoding)),
+            Phase::Up => self.hand_over(publication.packet(&self.settings.topics, self.settings.encoding)),
             // Meant for the connection before.
             Phase::Connecting | Phase::Closing => Ok(()),
         }
@@ -160,7 +158,7 @@ impl Connection<'_> {
             return Err(Ended::Closed);
         }
         self.phase = Phase::Closing;
-        self.hand_over(status(&self.topics, "offline"))?;
+        self.hand_over(status(&self.settings.topics, "offline"))?;
         // The will is for those that die; the broker forgets it at this.
         self.client.try_disconnect().map_err(|_| Ended::Closed)
     }
@@ -181,7 +179,7 @@ impl Connection<'_> {
             retain_forward_rule: RetainForwardRule::Never,
             ..Filter::new(path, QoS::AtLeastOnce)
         };
-        let topics = &self.topics;
+        let topics = &self.settings.topics;
         self.client
             .try_subscribe_many([filter(topics.answer()), filter(topics.commands())])
             .expect("the client's queue is empty");
@@ -228,7 +226,7 @@ impl Connection<'_> {
             return Ok(None);
         }
         self.phase = Phase::Up;
-        self.hand_over(status(&self.topics, "online"))?;
+        self.hand_over(status(&self.settings.topics, "online"))?;
         Ok(Some(UplinkEvent::Connected))
     }
 
@@ -244,7 +242,7 @@ impl Connection<'_> {
         if publish.retain || publish.payload.len() > MAX_MESSAGE {
             return None;
         }
-        let topics = &self.topics;
+        let topics = &self.settings.topics;
         let topic = std::str::from_utf8(&publish.topic).ok()?;
         let payload = publish.payload.to_vec();
         if topic == topics.answer() {
@@ -273,11 +271,7 @@ impl Connection<'_> {
 }
 
 fn options(settings: &UplinkSettings) -> MqttOptions {
-    let mut options = MqttOptions::new(
-        format!("glassd-{}", settings.gateway),
-        settings.broker.host(),
-        settings.broker.port(),
-    );
+    let mut options = MqttOptions::new(&settings.client_id, settings.broker.host(), settings.broker.port());
     let mut network = NetworkOptions::new();
     network.set_tcp_nodelay(true);
     options
@@ -288,9 +282,9 @@ fn options(settings: &UplinkSettings) -> MqttOptions {
         .set_max_packet_size(Some(MAX_PACKET))
         // The client allocates its table of packet identifiers at once: 16 rather than 65,535 entries.
         .set_outgoing_inflight_upper_limit(IN_FLIGHT)
-        .set_last_will(LastWill::new(settings.topics().status(), "offline", QoS::AtLeastOnce, true, None));
-    if let Some(username) = &settings.username {
-        options.set_credentials(username, settings.password.as_deref().unwrap_or_default());
+        .set_last_will(LastWill::new(settings.topics.status(), "offline", QoS::AtLeastOnce, true, None));
+    if let Some(credentials) = &settings.credentials {
+        options.set_credentials(&credentials.username, &credentials.password);
     }
     options
 }

@@ -39,36 +39,39 @@ const SHUTDOWN: Duration = Duration::from_secs(3);
 const PACKET_OVERHEAD: usize = 2048;
 
 /// How to reach the broker, and who is calling.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct UplinkSettings {
     /// Where.
     pub broker: BrokerAddress,
-    /// User name there.
-    pub username: Option<String>,
-    /// Password there; shows in no debug output.
-    pub password: Option<String>,
-    /// Name of the gateway: second part of its topics, and its MQTT client id after `glassd-`. A broker
-    /// keeps only the last client with an id.
-    pub gateway: String,
-    /// First part of every topic.
-    pub topic_prefix: String,
+    /// As whom.
+    pub credentials: Option<Credentials>,
+    /// MQTT client id, one for each gateway: a broker keeps only the last that connects with it.
+    pub client_id: String,
+    /// Where to publish and what to listen to.
+    pub topics: Topics,
     /// How queries are written.
     pub encoding: Encoding,
 }
 
 impl UplinkSettings {
-    fn topics(&self) -> Topics {
-        Topics::new(&self.topic_prefix, &self.gateway)
+    /// Takes what has no default.
+    pub fn new(broker: BrokerAddress, client_id: impl Into<String>, topics: Topics) -> Self {
+        Self { broker, credentials: None, client_id: client_id.into(), topics, encoding: Encoding::default() }
     }
 }
 
-impl fmt::Debug for UplinkSettings {
+/// User name and password; the password shows in no debug output.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Credentials {
+    /// User name.
+    pub username: String,
+    /// Password.
+    pub password: String,
+}
+
+impl fmt::Debug for Credentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("UplinkSettings")
-            .field("broker", &self.broker)
-            .field("gateway", &self.gateway)
-            .field("topic_prefix", &self.topic_prefix)
-            .finish_non_exhaustive()
+        f.debug_struct("Credentials").field("username", &self.username).finish_non_exhaustive()
     }
 }
 
