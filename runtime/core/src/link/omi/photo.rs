@@ -9,7 +9,8 @@
 //! | | 2 | ≤ 200 | JPEG |
 //! | end | 0 | 2 | FF FF |
 //!
-//! There is no length, no checksum and no way to ask again: a photo with a chunk missing is lost.
+//! There is no length, no checksum and no way to ask again: a photo with a chunk missing is lost. That the
+//! very last chunk is missing cannot be told here; the JPEG then ends without its end marker.
 
 use super::super::{DropReason, LinkEvent, Orientation};
 use super::{Events, Firmware};
