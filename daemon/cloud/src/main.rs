@@ -1,1 +1,110 @@
-fn main() {}
+//! `glassd-cloud`: answers the hard queries of gateways with an OpenAI-compatible model server.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use clap::Parser;
+use glassd_cloud::{Backend, BrokerAddress, DEFAULT_PROMPT, OpenAi, OpenAiSettings, Worker, WorkerConfig};
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+/// Answers the hard queries of glassd gateways with an OpenAI-compatible model server.
+#[derive(Debug, Parser)]
+#[command(version)]
+struct Arguments {
+    /// The broker.
+    #[arg(long, env = "GLASSD_CLOUD_BROKER", default_value = "mqtt://127.0.0.1:1883")]
+    broker: BrokerAddress,
+    /// User name at the broker.
+    #[arg(long, requires = "password_file")]
+    username: Option<String>,
+    /// File with the password at the broker.
+    #[arg(long, requires = "username")]
+    password_file: Option<PathBuf>,
+    /// First part of the gateways' topics.
+    #[arg(long, default_value = "glassd")]
+    topic_prefix: String,
+    /// The model server, as http://host:port; a final /v1 may be left out.
+    #[arg(long, env = "GLASSD_CLOUD_BASE_URL")]
+    base_url: String,
+    /// Name of the model there.
+    #[arg(long, env = "GLASSD_CLOUD_MODEL")]
+    model: String,
+    /// File with the model server's API key.
+    #[arg(long, env = "GLASSD_CLOUD_KEY_FILE")]
+    key_file: Option<PathBuf>,
+    /// Longest wait for one attempt, in seconds.
+    #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    timeout: u64,
+    /// Further attempts when the model server is overloaded, failing or out of reach.
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(0..=20))]
+    retries: u32,
+    /// Queries at the model server at once.
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=256))]
+    concurrency: u16,
+    /// What the model is told about its role.
+    #[arg(long, default_value = DEFAULT_PROMPT, hide_default_value = true)]
+    prompt: String,
+}
+
+fn main() -> ExitCode {
+    let filter =
+        EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn,glassd_cloud=info"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    match run(Arguments::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("glassd-cloud: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: Arguments) -> anyhow::Result<()> {
+    let config = config(arguments)?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the async runtime")?;
+    runtime.block_on(async {
+        let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
+        let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
+        let shutdown = async {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+        };
+        let counts = Worker::run(config, shutdown).await;
+        tracing::info!("stopped: {counts}");
+        Ok(())
+    })
+}
+
+fn config(arguments: Arguments) -> anyhow::Result<WorkerConfig> {
+    let key = arguments.key_file.as_deref().map(secret).transpose()?;
+    let password = arguments.password_file.as_deref().map(secret).transpose()?;
+    let backend = OpenAi::new(OpenAiSettings {
+        base_url: arguments.base_url,
+        model: arguments.model,
+        key,
+        prompt: arguments.prompt,
+    })?;
+    Ok(WorkerConfig {
+        login: arguments.username.zip(password),
+        topic_prefix: arguments.topic_prefix,
+        timeout: Duration::from_secs(arguments.timeout),
+        retries: arguments.retries,
+        concurrency: usize::from(arguments.concurrency),
+        ..WorkerConfig::new(arguments.broker, Backend::OpenAi(backend))
+    })
+}
+
+fn secret(path: &Path) -> anyhow::Result<String> {
+    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let secret = text.trim();
+    anyhow::ensure!(!secret.is_empty(), "{} is empty", path.display());
+    Ok(secret.to_owned())
+}
