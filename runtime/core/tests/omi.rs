@@ -234,6 +234,34 @@ fn audio_in_fragments() {
 }
 
 #[test]
+fn audio_fragments_of_two_counts_are_not_one_frame() {
+    let full = |id: u16, index: u8| [&id.to_le_bytes()[..], &[index], &[1; 509]].concat();
+    check_audio(
+        &[&full(5000, 0), &[1, 0, 1, 2], &[2, 0, 0, 3]],
+        &[Dropped(DropReason::AudioGap), Dropped(DropReason::AudioGap), audio(&[3], 0)],
+    );
+}
+
+/// Else one hostile notification would delay all frames by a packet.
+#[test]
+fn audio_continued_after_a_short_notification_teaches_nothing() {
+    check_audio(
+        &[&[0, 0, 0, 1], &[1, 0, 1, 2], &[2, 0, 0, 3, 3]],
+        &[audio(&[1], 0), Dropped(DropReason::AudioGap), audio(&[3, 3], 0)],
+    );
+}
+
+#[test]
+fn audio_frame_past_its_bound_is_dropped() {
+    let mut decoder = Decoder::new(Firmware::Oriented);
+    for index in 0..=(omi::MAX_FRAME / 509) as u8 {
+        assert_eq!(decoder.poll_event(), None);
+        decoder.handle_notification(Audio, &[&[index, 0, index][..], &[1; 509]].concat());
+    }
+    assert_eq!(decoder.poll_event(), Some(Dropped(DropReason::Malformed)));
+}
+
+#[test]
 fn audio_frame_of_full_notifications_ends_where_the_next_begins() {
     let mut decoder = Decoder::new(Firmware::Oriented);
     let longest = [&[0, 0, 0][..], &[1; 509]].concat();

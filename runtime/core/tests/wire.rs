@@ -154,3 +154,15 @@ fn messages_that_promise_too_much() {
         Err(DecodeError::Malformed(_))
     ));
 }
+
+#[test]
+fn texts_for_the_glasses_that_are_none() {
+    let value = |version: u8, kind: u8, text: &[u8]| [&[version, kind], &[0; 8][..], text].concat();
+    let is_text = |value: &[u8]| answer_text::decode(value).is_some();
+    assert!(is_text(&value(1, 0, &[b'x'; MAX_TEXT])));
+    assert!(!is_text(&value(1, 0, &[b'x'; MAX_TEXT + 1])));
+    assert!(!is_text(&value(2, 0, b"x")));
+    assert!(!is_text(&value(1, 2, b"x")));
+    assert!(!is_text(&value(1, 0, &[0xC3])));
+    assert!(!is_text(&[1, 0, 0, 0, 0, 0, 0, 0, 0]));
+}
