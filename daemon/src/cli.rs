@@ -87,6 +87,9 @@ pub struct DemoArgs {
     /// Seed of the simulated world and of the questions.
     #[arg(long, default_value_t = 7)]
     pub seed: u64,
+    /// Use this broker (mqtt://host:port) in place of one in process.
+    #[arg(long, value_name = "URL")]
+    pub broker: Option<String>,
     /// Break a part on purpose, to see the demo notice it.
     #[arg(long = "break", value_name = "PART")]
     pub broken: Option<BrokenPart>,
@@ -101,8 +104,6 @@ pub enum BrokenPart {
     Worker,
     /// The glasses send photos that do not decode.
     Camera,
-    /// The broker is cut and healed in the middle: nothing may be lost.
-    Broker,
 }
 
 /// What replay plays.

@@ -21,7 +21,7 @@ use crate::config::Config;
 use crate::control::{self, Control};
 use crate::event_loop::{self, Event, MAX_EVENTS, Sources};
 use crate::io::{BrokerReach, Io, IoState, Observation};
-use crate::mqtt::{BrokerAddress, Uplink, UplinkSettings};
+use crate::mqtt::{BrokerAddress, Credentials, Topics, Uplink, UplinkSettings};
 use crate::outbox::{Outbox, OutboxSettings};
 use crate::systemd::ServiceManager;
 use crate::telemetry::Metrics;
@@ -35,8 +35,6 @@ pub const MAX_WRITES: usize = 32;
 pub struct Extras {
     /// Whoever watches.
     pub observer: Option<mpsc::Sender<Observation>>,
-    /// Where the caller's own links take writes; it sends their events to [`Daemon::events`].
-    pub links: BTreeMap<GlassesId, mpsc::Sender<Write>>,
 }
 
 /// A running daemon.
@@ -49,6 +47,9 @@ pub struct Daemon {
     pub http: Option<SocketAddr>,
     /// Where the broker is.
     pub broker: BrokerAddress,
+    /// Takes stage directions for the simulated glasses.
+    #[cfg(feature = "demo")]
+    pub directions: BTreeMap<GlassesId, mpsc::Sender<crate::links::simulated::Direction>>,
     event_loop: JoinHandle<()>,
     tasks: Vec<JoinHandle<()>>,
     control: Option<Control>,
@@ -90,16 +91,23 @@ impl Daemon {
         } else {
             Some(control::spawn(&config.gateway.control_socket, events.clone())?)
         };
-        let mut links = extras.links;
+        #[cfg(feature = "demo")]
+        let mut directions = BTreeMap::new();
+        #[cfg(feature = "demo")]
+        let mut links: BTreeMap<GlassesId, mpsc::Sender<Write>> = BTreeMap::new();
         #[cfg(feature = "demo")]
         for glasses in &config.glasses {
             let crate::config::GlassesKind::Simulated = glasses.kind;
             let link = crate::links::simulated::spawn(glasses.name.clone(), glasses.seed, events.clone(), clock);
             links.insert(glasses.name.clone(), link.writes);
+            directions.insert(glasses.name.clone(), link.directions);
             tasks.push(link.task);
         }
         #[cfg(not(feature = "demo"))]
-        anyhow::ensure!(config.glasses.is_empty(), "this glassd was built without simulated glasses");
+        let links = {
+            anyhow::ensure!(config.glasses.is_empty(), "this glassd was built without simulated glasses");
+            BTreeMap::<GlassesId, mpsc::Sender<Write>>::new()
+        };
 
         if !opened.queries.is_empty() {
             tracing::info!(count = opened.queries.len(), "queries of the last run are taken up again");
@@ -125,7 +133,17 @@ impl Daemon {
         let event_loop = tokio::spawn(event_loop::run(gateway, io, sources, clock, manager));
         // The first turn drains what the restored queries made.
         let _ = events.try_send(Event::Input(Input::Timeout));
-        Ok(Self { events, clock, http, broker, event_loop, tasks, control })
+        Ok(Self {
+            events,
+            clock,
+            http,
+            broker,
+            #[cfg(feature = "demo")]
+            directions,
+            event_loop,
+            tasks,
+            control,
+        })
     }
 
     /// Runs until the loop ends by itself, which it does only when it panicked.
@@ -165,7 +183,7 @@ pub fn load_policies(config: &Config) -> anyhow::Result<Policies> {
 
 fn load_policy(path: &Path) -> anyhow::Result<glassd_policies::PolicyFile> {
     let text = std::fs::read_to_string(path).with_context(|| format!("cannot read the policy {}", path.display()))?;
-    text.parse().with_context(|| format!("in the policy {}", path.display()))
+    glassd_policies::PolicyFile::parse(&text).with_context(|| format!("in the policy {}", path.display()))
 }
 
 fn settings(config: &Config, detector: &Detector, policies: Policies, now: Timestamp) -> Settings {
@@ -197,8 +215,10 @@ fn utc_offset_minutes(now: Timestamp) -> i32 {
 /// The configured broker, or one in process.
 fn broker(config: &Config) -> anyhow::Result<(BrokerAddress, BrokerReach)> {
     if config.mqtt.broker.is_empty() {
-        let running = Broker::spawn(config.mqtt.local_port)?;
-        return Ok((BrokerAddress::from(running.address()), BrokerReach::Local));
+        let running = Broker::spawn(config.mqtt.local_port)
+            .with_context(|| format!("mqtt.local_port = {}", config.mqtt.local_port))?;
+        let address = BrokerAddress::new(running.addr.ip().to_string(), running.addr.port());
+        return Ok((address, BrokerReach::Local));
     }
     let address: BrokerAddress = config.mqtt.broker.parse().context("mqtt.broker")?;
     let reach = if address.is_loopback() { BrokerReach::Local } else { BrokerReach::Remote };
@@ -206,12 +226,14 @@ fn broker(config: &Config) -> anyhow::Result<(BrokerAddress, BrokerReach)> {
 }
 
 fn uplink_settings(config: &Config, broker: &BrokerAddress) -> anyhow::Result<UplinkSettings> {
-    Ok(UplinkSettings {
-        broker: broker.clone(),
-        username: Some(config.mqtt.username.clone()).filter(|name| !name.is_empty()),
-        password: crate::secrets::mqtt_password(config)?,
-        gateway: config.gateway.name.clone(),
-        topic_prefix: config.mqtt.topic_prefix.clone(),
-        encoding: config.mqtt.encoding,
-    })
+    let mqtt = &config.mqtt;
+    let topics = Topics::new(&mqtt.topic_prefix, &config.gateway.name);
+    let client_id = format!("glassd-{}", config.gateway.name);
+    let mut settings = UplinkSettings::new(broker.clone(), client_id, topics);
+    settings.encoding = mqtt.encoding;
+    if !mqtt.username.is_empty() {
+        let password = crate::secrets::mqtt_password(config)?.unwrap_or_default();
+        settings.credentials = Some(Credentials { username: mqtt.username.clone(), password });
+    }
+    Ok(settings)
 }

@@ -81,6 +81,7 @@ pub async fn run(mut gateway: Gateway, mut io: Io, mut sources: Sources, clock: 
             }
             None => step(&mut gateway, &mut io, Input::Timeout, now),
         }
+        io.publish_state(&gateway);
         manager.status(io.status_line(&gateway));
         if !io.is_hung() {
             manager.turned();

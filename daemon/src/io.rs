@@ -68,7 +68,8 @@ pub struct IoState {
     writes_dropped: u64,
     publishes_dropped: u64,
     observations_dropped: u64,
-    last_state: Option<serde_json::Value>,
+    /// The retained topic `state` no longer tells the truth.
+    state_changed: bool,
 }
 
 impl Io {
@@ -98,7 +99,7 @@ impl Io {
             UplinkEvent::Connected => {
                 tracing::info!("the broker is connected");
                 self.state.connected = true;
-                self.state.last_state = None;
+                self.state.state_changed = true;
                 vec![Input::UplinkConnected]
             }
             UplinkEvent::Disconnected { reason } => {
@@ -149,10 +150,13 @@ impl Io {
         match request {
             Request::Ask(ask) => self.ask(ask, source, replies),
             Request::Status {} => {
-                reply(replies.as_ref(), Reply::Status(self.describe(gateway)));
+                let mut state = self.describe(gateway);
+                state["memory_mb"] = json!(resident_bytes().map(|bytes| bytes / 1_000_000));
+                reply(replies.as_ref(), Reply::Status(state));
                 Vec::new()
             }
             Request::Privacy(mode) => {
+                self.state.state_changed = true;
                 reply(replies.as_ref(), Reply::Done {});
                 vec![Input::SetPrivacy(mode)]
             }
@@ -239,9 +243,16 @@ impl Io {
 
     fn handle_notice(&mut self, notice: Notice) {
         match &notice {
-            Notice::Connected(glasses) => tracing::info!(%glasses, "glasses are connected"),
-            Notice::Disconnected(glasses) => tracing::info!(%glasses, "glasses are gone"),
+            Notice::Connected(glasses) => {
+                self.state.state_changed = true;
+                tracing::info!(%glasses, "glasses are connected");
+            }
+            Notice::Disconnected(glasses) => {
+                self.state.state_changed = true;
+                tracing::info!(%glasses, "glasses are gone");
+            }
             Notice::FrameRate { glasses, decision } => {
+                self.state.state_changed = true;
                 let why = decision.reasons.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
                 tracing::debug!(%glasses, fps = decision.value.fps, why, "the frame rate changed");
             }
@@ -306,7 +317,6 @@ impl Io {
             "broker": if self.state.connected { "connected" } else { "disconnected" },
             "open_queries": gateway.open_queries(),
             "glasses": glasses,
-            "memory_mb": resident_bytes().map(|bytes| (bytes as f64 / 1e6 * 10.0).round() / 10.0),
         })
     }
 
@@ -323,8 +333,14 @@ impl Io {
                 ("publishes_dropped", self.state.publishes_dropped as f64),
                 ("observations_dropped", self.state.observations_dropped as f64),
             ],
-            state: self.describe(gateway),
             uplink: self.state.connected,
+        }
+    }
+
+    /// Publishes the retained state, when it changed.
+    pub fn publish_state(&mut self, gateway: &Gateway) {
+        if self.state.connected && std::mem::take(&mut self.state.state_changed) {
+            self.publish(Publication::State(self.describe(gateway)));
         }
     }
 

@@ -14,6 +14,9 @@ pub mod daemon;
 pub mod event_loop;
 pub mod http;
 pub mod io;
+#[cfg(feature = "demo")]
+pub mod demo;
+#[cfg(feature = "demo")]
 pub mod links;
 pub mod models;
 pub mod mqtt;

@@ -57,7 +57,7 @@ struct StageLabel {
 /// Histograms of the stages, from 0.1 ms to 26 s.
 pub struct Metrics {
     registry: Mutex<Registry>,
-    stages: Family<StageLabel, Histogram>,
+    stages: Family<StageLabel, Histogram, fn() -> Histogram>,
 }
 
 /// What the event loop knows when metrics are scraped.
@@ -67,15 +67,14 @@ pub struct Snapshot {
     pub counters: Counters,
     /// Gauges by name.
     pub gauges: Vec<(&'static str, f64)>,
-    /// State for people, as JSON.
-    pub state: serde_json::Value,
     /// The uplink is connected.
     pub uplink: bool,
 }
 
 impl Default for Metrics {
     fn default() -> Self {
-        let stages = Family::new_with_constructor(|| Histogram::new(exponential_buckets(0.0001, 2.0, 19)));
+        let constructor: fn() -> Histogram = || Histogram::new(exponential_buckets(0.0001, 2.0, 19));
+        let stages = Family::new_with_constructor(constructor);
         let mut registry = Registry::with_prefix("glassd");
         registry.register("stage_seconds", "Duration of a stage", stages.clone());
         Self { registry: Mutex::new(registry), stages }
@@ -119,7 +118,11 @@ impl Collector for Snapshot {
                 let counter = ConstCounter::new(value);
                 match label {
                     Some(label) => counter.encode(family.encode_family(&[label])?)?,
-                    None => counter.encode(family.encode_family(&())?)?,
+                    // A counter without a label is the only one of its name.
+                    None => {
+                        counter.encode(family)?;
+                        break;
+                    }
                 }
             }
         }

@@ -1,0 +1,176 @@
+//! `glassd replay`: the same path, on pictures from disk.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use glassd_core::gateway::{Input, Notice};
+use glassd_core::link::Orientation;
+use glassd_core::query::{Answered, Ending};
+use glassd_core::{GlassesId, Scene};
+use glassd_policies::Privacy;
+use serde::Serialize;
+use tokio::sync::mpsc;
+
+use crate::cli::ReplayArgs;
+use crate::config::Config;
+use crate::control::{Ask, Reply, Request};
+use crate::daemon::{Daemon, Extras};
+use crate::event_loop::Event;
+use crate::io::Observation;
+
+/// How long a question may take before replay gives up on it: a large model on a slow device.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What replay saw.
+#[derive(Debug, Serialize)]
+struct Report {
+    frames: usize,
+    perceived: usize,
+    last_scene: Option<Scene>,
+    answers: Vec<Answered>,
+}
+
+/// Plays the frames at their pace, then asks about the last of them.
+pub async fn run(mut config: Config, args: ReplayArgs) -> anyhow::Result<ExitCode> {
+    let frames = frames(&args.frames)?;
+    if let Some(audio) = &args.audio {
+        anyhow::ensure!(audio.is_file(), "--audio {} is no file", audio.display());
+        eprintln!("glassd: sound is not heard yet; {} is ignored", audio.display());
+    }
+    // Replay leaves nothing behind and disturbs no running glassd.
+    let state = tempfile::tempdir().context("cannot create a folder for the replay's state")?;
+    config.gateway.state_dir = state.path().to_owned();
+    config.gateway.control_socket = PathBuf::new();
+    config.http.listen = String::new();
+    config.mqtt.local_port = 0;
+    config.glasses = Vec::new();
+    if config.mqtt.broker.is_empty() {
+        // There is no cloud to ask: say what is seen here, and how sure that is.
+        config.gateway.privacy = Privacy::LocalOnly;
+    }
+
+    let (observer, mut observations) = mpsc::channel(4096);
+    let daemon = Daemon::start(&config, Extras { observer: Some(observer) }).await?;
+    let glasses: GlassesId = "replay".parse().expect("a legal name");
+    let mut report = Report { frames: 0, perceived: 0, last_scene: None, answers: Vec::new() };
+    let pace = Duration::from_secs_f32(1.0 / args.fps.clamp(0.1, 60.0));
+    for path in &frames {
+        let jpeg = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+        play(&daemon, &glasses, jpeg).await?;
+        report.frames += 1;
+        tokio::time::sleep(pace).await;
+        drain(&mut observations, &mut report);
+    }
+    let last = frames.last().expect("frames() returns at least one");
+    for text in &args.ask {
+        let answered = ask(&daemon, &glasses, text, last, pace).await?;
+        println!("{text}\n  {}", answered.answer);
+        for line in explanation(&answered) {
+            println!("    {line}");
+        }
+        report.answers.push(answered);
+    }
+    if args.ask.is_empty() {
+        // With nothing to ask, the last frame still deserves its look.
+        wait_for_scene(&mut observations, &mut report).await;
+    }
+    drain(&mut observations, &mut report);
+    daemon.stop().await?;
+    println!("{} frames played, {} seen by the model", report.frames, report.perceived);
+    if let Some(path) = &args.json {
+        let json = serde_json::to_string_pretty(&report).context("the report cannot be written as JSON")?;
+        std::fs::write(path, json).with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    let answered = report.answers.iter().all(|answered| answered.ending == Ending::Answered);
+    let seen = report.perceived > 0;
+    if !seen {
+        eprintln!("glassd: no frame could be seen; are they JPEG?");
+    }
+    Ok(if answered && seen { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// A file, or the JPEGs of a folder by name.
+fn frames(path: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    if path.is_file() {
+        return Ok(vec![path.to_owned()]);
+    }
+    let entries = std::fs::read_dir(path).with_context(|| format!("cannot read the frames in {}", path.display()))?;
+    let mut files: Vec<PathBuf> = entries
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|file| {
+            let extension = file.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
+            extension.eq_ignore_ascii_case("jpg") || extension.eq_ignore_ascii_case("jpeg")
+        })
+        .collect();
+    files.sort();
+    anyhow::ensure!(!files.is_empty(), "no .jpg or .jpeg in {}", path.display());
+    Ok(files)
+}
+
+async fn play(daemon: &Daemon, glasses: &GlassesId, jpeg: Vec<u8>) -> anyhow::Result<()> {
+    let input = Input::Frame { glasses: glasses.clone(), jpeg, orientation: Orientation::Upright };
+    daemon.events.send(Event::Input(input)).await.ok().context("the daemon has ended")
+}
+
+/// Asks while the last picture goes on playing: the wearer keeps looking at it.
+async fn ask(
+    daemon: &Daemon,
+    glasses: &GlassesId,
+    text: &str,
+    last: &Path,
+    pace: Duration,
+) -> anyhow::Result<Answered> {
+    let (replies, mut answers) = mpsc::channel(8);
+    let request = Request::Ask(Ask { text: text.to_owned(), glasses: Some(glasses.clone()) });
+    daemon.events.send(Event::Control { request, replies }).await.ok().context("the daemon has ended")?;
+    let jpeg = std::fs::read(last).with_context(|| format!("cannot read {}", last.display()))?;
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    loop {
+        tokio::select! {
+            reply = answers.recv() => match reply {
+                Some(Reply::Ended(answered)) => return Ok(*answered),
+                Some(Reply::Deferred(_)) => anyhow::bail!(
+                    "{text:?} is too hard for the models here, and no cloud worker is connected: \
+                     configure mqtt.broker, or a better models.detector"
+                ),
+                Some(_) => {}
+                None => anyhow::bail!("the daemon gave no answer to {text:?}"),
+            },
+            () = tokio::time::sleep(pace) => play(daemon, glasses, jpeg.clone()).await?,
+            () = tokio::time::sleep_until(deadline) => anyhow::bail!("no answer to {text:?} within {PATIENCE:?}"),
+        }
+    }
+}
+
+fn drain(observations: &mut mpsc::Receiver<Observation>, report: &mut Report) {
+    while let Ok(observation) = observations.try_recv() {
+        note(observation, report);
+    }
+}
+
+async fn wait_for_scene(observations: &mut mpsc::Receiver<Observation>, report: &mut Report) {
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    while report.perceived == 0 {
+        match tokio::time::timeout_at(deadline, observations.recv()).await {
+            Ok(Some(observation)) => note(observation, report),
+            Ok(None) | Err(_) => return,
+        }
+    }
+}
+
+fn note(observation: Observation, report: &mut Report) {
+    if let Observation::Notice(Notice::Scene { scene, .. }) = observation {
+        report.perceived += 1;
+        report.last_scene = Some(scene);
+    }
+}
+
+fn explanation(answered: &Answered) -> Vec<String> {
+    let route = answered.route.map_or("no route".to_owned(), |route| format!("{route:?}").to_lowercase());
+    let mut lines = vec![format!("{route}, {:.0} ms", answered.total_ms())];
+    lines.extend(answered.evidence.iter().map(|evidence| format!("saw {evidence}")));
+    lines.extend(answered.reasons.iter().map(|reason| format!("because {reason}")));
+    lines
+}
