@@ -13,7 +13,7 @@ use rand::seq::{IndexedRandom, SliceRandom};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use canvas::Canvas;
+use canvas::{Canvas, length, sub};
 use clutter::{Backdrop, Mark};
 use sensor::Sensor;
 use solid::Solid;
@@ -29,6 +29,8 @@ pub const MOST_OBJECTS: usize = 7;
 pub const OBJECT_SIZE: [f32; 2] = [48.0, 170.0];
 /// How much of an object at least is not hidden by another.
 pub const LEAST_VISIBLE: f32 = 0.7;
+/// How far the middles of two objects are apart at least, in pixels of a 640×480 frame.
+pub const LEAST_APART: f32 = 56.0;
 
 /// Where the camera looks.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -205,6 +207,13 @@ fn arrange(rng: &mut ChaCha8Rng, horizon: f32, clutter: &mut Vec<Mark>) -> Vec<S
 
 /// Says whether every object would still be visible enough, and apart enough to be counted.
 fn fits(placed: &[Solid], new: &Solid) -> bool {
+    let middle = |solid: &Solid| {
+        let [left, top, right, bottom] = solid.bounds();
+        [(left + right) / 2.0, (top + bottom) / 2.0]
+    };
+    if placed.iter().any(|old| length(sub(middle(old), middle(new))) < LEAST_APART) {
+        return false;
+    }
     let mut all: Vec<&Solid> = placed.iter().chain([new]).collect();
     all.sort_by(|a, b| a.bounds()[3].total_cmp(&b.bounds()[3]));
     (0..all.len()).all(|i| visible(all[i], &all[i + 1..]) >= LEAST_VISIBLE)
