@@ -1,5 +1,7 @@
 //! The outbox keeps what it confirmed: through kill −9, a full file, damage, and other processes.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -15,7 +17,7 @@ use tokio::sync::mpsc::{Receiver, channel};
 fn row(id: u64, stage: Stage) -> StoredQuery {
     StoredQuery {
         query: QueryId(id),
-        glasses: (id % 2 == 0).then(|| "omi-1".parse().unwrap()),
+        glasses: id.is_multiple_of(2).then(|| "omi-1".parse().unwrap()),
         text: format!("what is number {id}?"),
         source: [Source::Cli, Source::Mqtt, Source::Button][id as usize % 3],
         asked_at: Timestamp::from_micros(1_700_000_000_000_000 + id % 1000),
@@ -207,7 +209,8 @@ fn a_full_outbox_forgets_history_first_then_refuses_and_can_still_end_queries() 
 
 #[test]
 fn a_damaged_file_is_set_aside_and_named() {
-    let damage: [(&str, fn(&Path)); 3] = [
+    type Damage = (&'static str, fn(&Path));
+    let damage: [Damage; 3] = [
         ("no database at all", |path| std::fs::write(path, "<html>".repeat(1000)).unwrap()),
         ("pages overwritten", |path| {
             let mut bytes = std::fs::read(path).unwrap();

@@ -1,5 +1,7 @@
 //! A real Mosquitto (Debian's `mosquitto`) on a free port of 127.0.0.1, for one test.
 
+#![allow(dead_code, unreachable_pub, clippy::unwrap_used, reason = "each test file uses a part of it")]
+
 use std::io::{BufRead, BufReader, Write};
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::PathBuf;

@@ -1,5 +1,7 @@
 //! A plain MQTT 5 client that publishes and listens, for tests.
 
+#![allow(dead_code, unreachable_pub, clippy::unwrap_used, reason = "each test file uses a part of it")]
+
 use std::time::Duration;
 
 use rumqttc::v5::mqttbytes::QoS;

@@ -1,5 +1,7 @@
 //! The worker between a real Mosquitto and a scripted model server.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 #[path = "../../../tests/cloud/model_server.rs"]
 mod model_server;
 #[path = "../../../tests/cloud/mosquitto.rs"]
@@ -163,7 +165,8 @@ async fn whatever_the_model_server_does_the_gateway_is_told() {
     let say = Act::Say("a bus");
     let raw = |status, body: &[u8]| Act::Raw(status, "", body.to_vec());
     // The script, the tries it takes, and the answer: outcome, retry, and a part of its text.
-    let cases: Vec<(&str, Vec<Act>, usize, Outcome, bool, &str)> = vec![
+    type Case = (&'static str, Vec<Act>, usize, Outcome, bool, &'static str);
+    let cases: Vec<Case> = vec![
         ("overload that passes", vec![raw(429, b""), say.clone()], 2, Outcome::Answered, false, "a bus"),
         (
             "failure that passes",
