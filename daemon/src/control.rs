@@ -52,6 +52,10 @@ pub struct Ask {
     /// Whose glasses; may be left out when there is one pair.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub glasses: Option<GlassesId>,
+    /// A name of the caller's choice, 16 hex digits: a question that comes again under it is not asked
+    /// again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub query: Option<QueryId>,
 }
 
 /// What a client gets.

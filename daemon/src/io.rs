@@ -121,7 +121,7 @@ impl Io {
                 .ok()
                 .or_else(|| {
                     let text = std::str::from_utf8(payload).ok().filter(|text| !text.trim_start().starts_with('{'))?;
-                    Some(Ask { text: text.to_owned(), glasses: None })
+                    Some(Ask { text: text.to_owned(), glasses: None, query: None })
                 })
                 .map(Request::Ask),
             "privacy" => {
@@ -164,7 +164,7 @@ impl Io {
     }
 
     fn ask(&mut self, ask: Ask, source: Source, replies: Option<mpsc::Sender<Reply>>) -> Vec<Input> {
-        let query = crate::random_query_id();
+        let query = ask.query.unwrap_or_else(crate::random_query_id);
         if let Some(replies) = replies {
             self.state.waiting.insert(query, replies);
         }

@@ -11,7 +11,7 @@ use crate::control::{Ask, Reply, Request, request};
 /// Asks, prints notices on standard error and the answer on standard output.
 pub async fn ask(config: &Config, text: String, glasses: Option<GlassesId>, json: bool) -> anyhow::Result<ExitCode> {
     let mut code = None;
-    let ask = Request::Ask(Ask { text, glasses });
+    let ask = Request::Ask(Ask { text, glasses, query: None });
     request(&config.gateway.control_socket, &ask, |reply| match reply {
         Reply::Accepted(query) => eprintln!("query {query}"),
         Reply::Deferred(_) => eprintln!("the cloud cannot be reached: the answer will come when it can"),

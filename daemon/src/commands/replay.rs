@@ -123,7 +123,7 @@ async fn ask(
     pace: Duration,
 ) -> anyhow::Result<Answered> {
     let (replies, mut answers) = mpsc::channel(8);
-    let request = Request::Ask(Ask { text: text.to_owned(), glasses: Some(glasses.clone()) });
+    let request = Request::Ask(Ask { text: text.to_owned(), glasses: Some(glasses.clone()), query: None });
     daemon.events.send(Event::Control { request, replies }).await.ok().context("the daemon has ended")?;
     let jpeg = std::fs::read(last).with_context(|| format!("cannot read {}", last.display()))?;
     let deadline = tokio::time::Instant::now() + PATIENCE;

@@ -22,8 +22,8 @@ use glassd_core::gateway::Notice;
 use glassd_core::query::Answered;
 use glassd_policies::Route;
 use glassd_sim::cloud::Oracle;
-use glassd_sim::questions::{Kind, Question};
-use glassd_sim::world::Room;
+use glassd_sim::questions::Question;
+use glassd_sim::world::{Camera, Room};
 use tokio::sync::{mpsc, oneshot};
 
 use self::live::Live;
@@ -49,9 +49,9 @@ pub async fn run(args: &DemoArgs) -> anyhow::Result<Summary> {
     let state = tempfile::tempdir().context("cannot create a folder for the demo's state")?;
     let config = config(args, state.path().to_owned());
     let plan = plan(args);
-    let rooms = plan.iter().map(|task| task.room.clone()).collect();
+    let oracle = Oracle::new(plan.iter().map(|task| (&task.room, Camera::default())));
     let temper = if args.broken == Some(BrokenPart::Cloud) { Temper::Nonsense } else { Temper::Honest };
-    let (model, model_task) = model_server::spawn(Oracle::new(rooms), temper).await?;
+    let (model, model_task) = model_server::spawn(oracle, temper).await?;
 
     let (observer, observations) = mpsc::channel(MAX_OBSERVATIONS);
     let daemon = Daemon::start(&config, Extras { observer: Some(observer) }).await?;
@@ -136,11 +136,14 @@ fn plan(args: &DemoArgs) -> Vec<Task> {
             // Far from the seeds of training and calibration.
             let seed = (args.seed << 32) + 0x5eed_0000 + index;
             let room = Room::random(seed);
-            let kind = if index % 3 == 2 { Kind::Hard } else { Kind::Easy };
-            let question = Question::random(&room, kind, seed);
+            let camera = Camera::default();
+            let question = match index % 3 {
+                2 => Question::hard(&room, camera, seed),
+                _ => Question::local(&room, camera, seed),
+            };
             let way = match index % 8 {
                 5 => Way::Mqtt,
-                _ if question.text() == Config::default().gateway.button_question => Way::Button,
+                _ if question.text == Config::default().gateway.button_question => Way::Button,
                 _ => Way::Control,
             };
             Task { room, question, way }

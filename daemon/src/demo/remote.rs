@@ -34,7 +34,9 @@ impl Remote {
 
     /// Asks by command.
     pub async fn ask(&self, glasses: &GlassesId, text: &str) {
-        let payload = json!({"text": text, "glasses": glasses}).to_string();
+        // With a name of its own the question is asked once, however often the broker delivers it.
+        let query = crate::random_query_id();
+        let payload = json!({"text": text, "glasses": glasses, "query": query}).to_string();
         let sent = self.client.publish(&self.topic, QoS::AtLeastOnce, false, payload).await;
         if let Err(error) = sent.context("the command could not be sent") {
             tracing::error!(%error, "ask by MQTT");

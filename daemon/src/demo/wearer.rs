@@ -17,7 +17,7 @@ use crate::links::simulated::Direction;
 /// How long a wearer looks before asking: longer than a frame may be old (`queries.frame_freshness_ms`).
 const GAZE: Duration = Duration::from_millis(1200);
 /// When a wearer gives up on an answer.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(15);
 
 /// One thing to look at and to ask.
 #[derive(Clone, Debug)]
@@ -82,7 +82,7 @@ impl Wearer {
             });
             match &answered {
                 Some(answered) => self.live.answer(&self.glasses, answered, right),
-                None => self.live.line(&self.glasses, &format!("“{}” got no answer  ✗", task.question.text())),
+                None => self.live.line(&self.glasses, &format!("“{}” got no answer  ✗", task.question.text)),
             }
             outcomes.push(Outcome { answered, right });
         }
@@ -90,7 +90,7 @@ impl Wearer {
     }
 
     async fn ask(&self, task: &Task) {
-        let text = task.question.text().to_owned();
+        let text = task.question.text.clone();
         match task.way {
             Way::Button => {
                 let _ = self.directions.send(Direction::Press).await;
@@ -99,7 +99,7 @@ impl Wearer {
             Way::Control => {
                 // The answer comes by `ended`, so nobody reads the replies.
                 let (replies, _) = mpsc::channel::<Reply>(1);
-                let request = Request::Ask(Ask { text, glasses: Some(self.glasses.clone()) });
+                let request = Request::Ask(Ask { text, glasses: Some(self.glasses.clone()), query: None });
                 let _ = self.events.send(Event::Control { request, replies }).await;
             }
         }

@@ -1,0 +1,96 @@
+//! Configuration: sources, ranges, unknown keys, and the generated reference.
+
+mod support;
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use glassd::config::{self, Config, KEYS};
+
+fn write(folder: &Path, name: &str, text: &str) {
+    std::fs::write(folder.join(name), text).unwrap();
+}
+
+/// Runs `glassd check` in a clean environment plus `environment`.
+fn check(config: &Path, environment: &[(&str, &str)]) -> (Output, String) {
+    let output = Command::new(env!("CARGO_BIN_EXE_glassd"))
+        .arg("--config")
+        .arg(config)
+        .arg("check")
+        .envs(environment.iter().copied())
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    (output, text)
+}
+
+#[test]
+fn the_reference_is_what_the_code_says() {
+    let path = support::root().join("config/reference.toml");
+    let committed = std::fs::read_to_string(&path).unwrap();
+    assert_eq!(committed, config::reference(), "run: cargo run -- config reference > config/reference.toml");
+    let parsed: Config = toml::from_str(&committed).unwrap();
+    assert_eq!(parsed, Config::default(), "the reference names every default");
+}
+
+#[test]
+fn every_key_has_its_line() {
+    let defaults = toml::Value::try_from(Config::default()).unwrap();
+    let mut paths = Vec::new();
+    for (section, table) in defaults.as_table().unwrap() {
+        paths.extend(table.as_table().into_iter().flatten().map(|(key, _)| format!("{section}.{key}")));
+    }
+    let mut documented: Vec<_> = KEYS.iter().map(|key| key.path.to_owned()).collect();
+    paths.sort();
+    documented.sort();
+    assert_eq!(paths, documented);
+}
+
+#[test]
+fn the_default_is_valid() {
+    assert_eq!(config::validate(&Config::default()), []);
+}
+
+#[test]
+fn all_problems_are_reported_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = "[mqtt]\nbroker = \"http://x\"\nbrocker = 1\n[uplink]\nin_flight = 0\nkilobytes_per_minute = 0\n\
+                [http]\nlisten = \"nowhere\"\n[colours]\nred = 1\n";
+    write(folder.path(), "glassd.toml", text);
+    let (output, text) = check(&folder.path().join("glassd.toml"), &[]);
+    assert!(!output.status.success());
+    for key in ["mqtt.broker:", "mqtt.brocker:", "uplink.in_flight:", "uplink.kilobytes_per_minute:", "http.listen:", "colours:"] {
+        assert!(text.contains(key), "{key} is missing in\n{text}");
+    }
+    assert!(text.contains("6 problems"), "{text}");
+}
+
+#[test]
+fn later_sources_win() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("glassd.d")).unwrap();
+    write(folder.path(), "glassd.toml", "[gateway]\nname = \"file\"\nlanguage = \"de\"\nbutton_question = \"a\"\n");
+    write(folder.path(), "glassd.d/20.toml", "[gateway]\nname = \"second\"\n");
+    write(folder.path(), "glassd.d/10.toml", "[gateway]\nname = \"first\"\nlanguage = \"sw\"\n");
+    write(folder.path(), "glassd.d/ignored.txt", "nonsense");
+    let config = config::load(Some(&folder.path().join("glassd.toml"))).unwrap();
+    assert_eq!(config.gateway.name, "second");
+    assert_eq!(config.gateway.language, "sw");
+    assert_eq!(config.gateway.button_question, "a");
+    // The environment wins over all of them; a bad value there is found like any other.
+    let (output, text) = check(&folder.path().join("glassd.toml"), &[("GLASSD__GATEWAY__NAME", "Bad Name")]);
+    assert!(!output.status.success() && text.contains("gateway.name"), "{text}");
+}
+
+#[test]
+fn broken_files_are_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let missing = check(&folder.path().join("missing.toml"), &[]).1;
+    assert!(missing.contains("missing.toml"), "{missing}");
+    write(folder.path(), "glassd.toml", "[gateway\n");
+    let malformed = check(&folder.path().join("glassd.toml"), &[]).1;
+    assert!(malformed.contains("glassd.toml"), "{malformed}");
+    write(folder.path(), "glassd.toml", "[http]\nlisten = 5\n[gateway]\nprivacy = \"loud\"\n");
+    let mistyped = check(&folder.path().join("glassd.toml"), &[]).1;
+    assert!(mistyped.contains("privacy"), "{mistyped}");
+}

@@ -1,0 +1,134 @@
+//! What the core costs: a photo put together from its notifications, one step of the gateway, a query.
+
+use std::hint::black_box;
+use std::time::Duration;
+
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use glassd_core::gateway::{Gateway, Input, Output, Probe, Settings};
+use glassd_core::link::{Characteristic, omi};
+use glassd_core::query::Source;
+use glassd_core::{GlassesId, QueryId, Scene, Timestamp};
+
+const START: Timestamp = Timestamp::from_secs(1_700_000_000);
+/// Size of a VGA photo of OmiGlass, in bytes.
+const PHOTO: usize = 30_000;
+
+/// The notifications of one OmiGlass 2.3.2 photo.
+fn photo() -> Vec<Vec<u8>> {
+    let jpeg: Vec<u8> = (0..PHOTO).map(|i| (i * 31 % 251) as u8).collect();
+    let mut notifications = vec![[&[0, 0, 0], &jpeg[..199]].concat()];
+    for (number, chunk) in jpeg[199..].chunks(200).enumerate() {
+        let number = u16::try_from(number + 1).expect("fewer than 65,536 chunks");
+        notifications.push([&number.to_le_bytes(), chunk].concat());
+    }
+    notifications.push(vec![0xFF, 0xFF]);
+    notifications
+}
+
+fn decode(criterion: &mut Criterion) {
+    let notifications = photo();
+    let mut group = criterion.benchmark_group("link");
+    group.throughput(Throughput::Bytes(PHOTO as u64));
+    group.bench_function(format!("omi photo of {PHOTO} B from {} notifications", notifications.len()), |bencher| {
+        let mut decoder = omi::Decoder::new(omi::Firmware::from_revision("2.3.2"));
+        bencher.iter(|| {
+            for value in &notifications {
+                decoder.handle_notification(Characteristic::PhotoData, black_box(value));
+            }
+            black_box(decoder.poll_event().expect("a whole photo"))
+        });
+    });
+    group.finish();
+}
+
+struct Driven {
+    gateway: Gateway,
+    glasses: GlassesId,
+    now: Timestamp,
+}
+
+impl Driven {
+    fn new() -> Self {
+        let glasses: GlassesId = "bench".parse().expect("a legal name");
+        let mut driven = Self { gateway: Gateway::new(Settings::default(), START), glasses, now: START };
+        let connected = Input::GlassesConnected {
+            glasses: driven.glasses.clone(),
+            firmware: omi::Firmware::from_revision("2.3.2"),
+            device_fps_limit: None,
+        };
+        driven.handle(connected);
+        driven
+    }
+
+    /// Handles an input and everything that follows, with a world that answers at once.
+    fn handle(&mut self, input: Input) {
+        self.now = self.now + Duration::from_millis(10);
+        self.gateway.handle(input, self.now);
+        while let Some(output) = self.gateway.poll_output() {
+            let reply = match output {
+                Output::Probe(frame) => Some(Input::Probed {
+                    frame: frame.id,
+                    result: Ok(Probe { motion: 0.5, sharpness: 1.0, light: 0.5 }),
+                }),
+                Output::Perceive(frame) => {
+                    Some(Input::Perceived { frame: frame.id, result: Ok(Scene::default()) })
+                }
+                Output::PrepareImage { query, frame, .. } => {
+                    Some(Input::ImagePrepared { query, result: Ok(frame.jpeg.to_vec()) })
+                }
+                Output::Store(row) => Some(Input::Stored { query: row.query }),
+                Output::RecordAnswer { query, .. } => Some(Input::Stored { query }),
+                Output::Write { .. } | Output::Publish { .. } | Output::Ended(_) | Output::Notice(_) => None,
+            };
+            if let Some(reply) = reply {
+                self.gateway.handle(reply, self.now);
+            }
+        }
+    }
+}
+
+fn step(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("gateway");
+    group.bench_function("one step: a notification of 202 B", |bencher| {
+        let mut driven = Driven::new();
+        // The second chunk again and again: decoded, found out of order, counted.
+        let value = photo().swap_remove(1);
+        bencher.iter(|| {
+            driven.handle(Input::Notification {
+                glasses: driven.glasses.clone(),
+                characteristic: Characteristic::PhotoData,
+                value: black_box(value.clone()),
+            });
+        });
+    });
+    group.bench_function("one frame: 152 notifications, probe, decision, scene", |bencher| {
+        let mut driven = Driven::new();
+        let notifications = photo();
+        bencher.iter(|| {
+            for value in &notifications {
+                driven.handle(Input::Notification {
+                    glasses: driven.glasses.clone(),
+                    characteristic: Characteristic::PhotoData,
+                    value: black_box(value.clone()),
+                });
+            }
+        });
+    });
+    group.bench_function("one query: asked, stored, answered locally", |bencher| {
+        let mut driven = Driven::new();
+        let mut name = 0;
+        bencher.iter(|| {
+            name += 1;
+            driven.handle(Input::Ask {
+                query: QueryId(name),
+                glasses: Some(driven.glasses.clone()),
+                text: black_box("What time is it?").to_owned(),
+                source: Source::Cli,
+            });
+        });
+    });
+    group.finish();
+}
+
+criterion_group!(benches, decode, step);
+criterion_main!(benches);
