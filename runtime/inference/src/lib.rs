@@ -17,6 +17,8 @@ mod calibration;
 mod classify;
 mod coco;
 mod detect;
+mod embedded;
+mod embedded;
 mod input;
 mod manifest;
 mod store;
@@ -26,6 +28,8 @@ pub use calibration::Calibration;
 pub use classify::Classifier;
 pub use coco::COCO_LABELS;
 pub use detect::{Detection, Detector};
+pub use embedded::embedded;
+pub use embedded::embedded;
 pub use manifest::{
     BuiltinLabels, Check, ClassifyHead, DetectHead, Fit, InputContract, Labels, Layout, Level, Manifest,
     ManifestError, ModelEntry, Order, Task, Thresholds, Vocabulary,

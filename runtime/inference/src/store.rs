@@ -134,12 +134,7 @@ impl ModelStore {
     }
 
     fn prepared(&self, entry: &ModelEntry) -> Result<PreparedModel, Problem> {
-        let onnx = self.read(&entry.file)?;
-        let actual = sha256(&onnx);
-        if !actual.eq_ignore_ascii_case(&entry.sha256) {
-            return Err(Problem::Hash { expected: entry.sha256.clone(), actual });
-        }
-        Ok(Accelerator::Cpu.prepare(&onnx)?)
+        prepared(entry, &self.read(&entry.file)?)
     }
 
     fn labels(&self, entry: &ModelEntry) -> Result<Vec<String>, Problem> {
@@ -164,6 +159,25 @@ impl ModelStore {
             _ => Problem::Unreadable { file: file.to_owned(), error },
         })
     }
+}
+
+/// Prepares a model whose bytes are those that the manifest means.
+fn prepared(entry: &ModelEntry, onnx: &[u8]) -> Result<PreparedModel, Problem> {
+    let actual = sha256(onnx);
+    if !actual.eq_ignore_ascii_case(&entry.sha256) {
+        return Err(Problem::Hash { expected: entry.sha256.clone(), actual });
+    }
+    Ok(Accelerator::Cpu.prepare(onnx)?)
+}
+
+/// Returns a detector from bytes that need no folder, verified like one of a store.
+pub(crate) fn trusted_embedded(entry: &ModelEntry, onnx: &[u8]) -> Result<Detector, VerifyError> {
+    let trusted = || {
+        let mut detector = Detector::new(entry, &prepared(entry, onnx)?, entry.task.labels().words()?)?;
+        detector.check(&painted_sample())?;
+        Ok(detector)
+    };
+    trusted().map_err(|problem| refused(entry, problem))
 }
 
 fn refused(entry: &ModelEntry, problem: Problem) -> VerifyError {
