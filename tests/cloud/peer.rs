@@ -61,6 +61,11 @@ impl Peer {
             .unwrap();
     }
 
+    /// Publishes at least once, to be kept by the broker.
+    pub async fn publish_retained(&self, topic: &str, payload: &str) {
+        self.client.publish(topic, QoS::AtLeastOnce, true, payload.to_owned()).await.unwrap();
+    }
+
     /// Waits for the next message.
     pub async fn next(&mut self) -> Publish {
         tokio::time::timeout(PATIENCE, self.publishes.recv())
