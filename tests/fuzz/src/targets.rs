@@ -1,0 +1,151 @@
+//! The parsers under test. A new one is an entry in [`TARGETS`] and a folder `corpus/<name>`.
+
+use std::collections::hash_map::DefaultHasher;
+use std::hash::{Hash, Hasher};
+
+use glassd_core::link::omi::{self, Decoder, Firmware};
+use glassd_core::link::{LinkEvent, answer_text};
+use glassd_core::wire::{AnswerMessage, Encoding, QueryMessage};
+use glassd_media::Turn;
+
+/// A parser of foreign bytes.
+pub struct Target {
+    /// Its name, and that of its folder in the corpus.
+    pub name: &'static str,
+    /// Parses, and panics where something does not hold; gives a number for what happened.
+    pub run: fn(&[u8]) -> u64,
+}
+
+/// All targets.
+pub const TARGETS: [Target; 6] = [
+    Target { name: "omi", run: omi },
+    Target { name: "wire-cbor", run: |bytes| wire(bytes, Encoding::Cbor) },
+    Target { name: "wire-json", run: |bytes| wire(bytes, Encoding::Json) },
+    Target { name: "answer-text", run: text_for_glasses },
+    Target { name: "policy-file", run: policy_file },
+    Target { name: "jpeg", run: jpeg },
+];
+
+/// Returns the target of this name.
+pub fn target(name: &str) -> Option<&'static Target> {
+    TARGETS.iter().find(|target| target.name == name)
+}
+
+/// What happened, as a number: equal for equal outcomes within one build.
+fn outcome(what: impl Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    what.hash(&mut hasher);
+    hasher.finish()
+}
+
+/// Notifications of one connection: `[firmware u8]`, then `[characteristic u8][length u16][value]` each,
+/// the last one cut where the bytes end.
+fn omi(bytes: &[u8]) -> u64 {
+    let Some((firmware, mut rest)) = bytes.split_first() else { return 0 };
+    let firmwares = [Firmware::Oriented, Firmware::UpsideDown, Firmware::Unknown];
+    let mut decoder = Decoder::new(firmwares[usize::from(*firmware) % firmwares.len()]);
+    let mut kinds = Vec::new();
+    while let [characteristic, low, high, after @ ..] = rest {
+        let length = usize::from(u16::from_le_bytes([*low, *high])).min(after.len());
+        let (value, next) = after.split_at(length);
+        rest = next;
+        let all = omi::uuid::CHARACTERISTICS;
+        decoder.handle_notification(all[usize::from(*characteristic) % all.len()], value);
+        let events: Vec<_> = std::iter::from_fn(|| decoder.poll_event()).collect();
+        assert!(events.len() <= 3, "one notification made {} events", events.len());
+        kinds.extend(events.iter().map(event_kind));
+    }
+    decoder.handle_disconnect();
+    assert_eq!(decoder.poll_event(), None);
+    kinds.sort_unstable();
+    kinds.dedup();
+    outcome(kinds)
+}
+
+fn event_kind(event: &LinkEvent) -> &'static str {
+    match event {
+        LinkEvent::Photo { jpeg, .. } => {
+            assert!((1..=omi::MAX_PHOTO).contains(&jpeg.len()));
+            "photo"
+        }
+        LinkEvent::Audio { frame, .. } => {
+            assert!((1..=omi::MAX_FRAME).contains(&frame.len()));
+            "audio"
+        }
+        LinkEvent::Battery(percent) => {
+            assert!(*percent <= 100);
+            "battery"
+        }
+        LinkEvent::Codec(_) => "codec",
+        LinkEvent::Button(_) => "button",
+        LinkEvent::Dropped(reason) => reason.label(),
+    }
+}
+
+/// A message that can be read can be written, and then reads the same.
+fn wire(bytes: &[u8], encoding: Encoding) -> u64 {
+    let query = QueryMessage::decode(bytes, encoding);
+    if let Ok(message) = &query {
+        let again = QueryMessage::decode(&message.encode(encoding), encoding);
+        assert_eq!(again.expect("a message that was read can be written"), *message);
+    }
+    let answer = AnswerMessage::decode(bytes, encoding);
+    if let Ok(message) = &answer {
+        let again = AnswerMessage::decode(&message.encode(encoding), encoding);
+        assert_eq!(again.expect("a message that was read can be written"), *message);
+    }
+    let said = |error: String| without_quotes(&error);
+    outcome((
+        query.map(|_| ()).map_err(|error| said(error.to_string())),
+        answer.map(|_| ()).map_err(|error| said(error.to_string())),
+    ))
+}
+
+/// Between quotes stands what was found, which mutation makes endlessly new.
+fn without_quotes(text: &str) -> Vec<String> {
+    text.split(['`', '"']).step_by(2).map(without_digits).collect()
+}
+
+/// Positions and lengths make every message of an error another one.
+fn without_digits(text: &str) -> String {
+    text.chars().filter(|c| !c.is_ascii_digit()).take(40).collect()
+}
+
+fn text_for_glasses(bytes: &[u8]) -> u64 {
+    let Some((kind, query, text)) = answer_text::decode(bytes) else { return outcome("none") };
+    assert!(text.len() <= answer_text::MAX_TEXT);
+    assert_eq!(answer_text::encode(kind, query, text).value, bytes);
+    outcome((kind == answer_text::Kind::Answer, text.is_empty(), text.is_ascii()))
+}
+
+fn policy_file(bytes: &[u8]) -> u64 {
+    let Ok(text) = std::str::from_utf8(bytes) else { return outcome("not text") };
+    match glassd_policies::test_file(text) {
+        Ok(report) => outcome((report.policy, report.passed, report.failures.len())),
+        Err(error) => {
+            let message = error.to_string();
+            assert!(!message.is_empty());
+            let last_line = message.lines().last().unwrap_or_default();
+            outcome(without_quotes(last_line))
+        }
+    }
+}
+
+/// The whole way of a frame: decode, look at it, shrink it for the cloud.
+fn jpeg(bytes: &[u8]) -> u64 {
+    match glassd_media::decode(bytes) {
+        Ok(image) => {
+            assert!(image.width() <= glassd_media::MAX_SIDE && image.height() <= glassd_media::MAX_SIDE);
+            let probe = glassd_media::Prober::default().probe(&image);
+            assert!(
+                (0.0..=1.0).contains(&probe.sharpness) && (0.0..=1.0).contains(&probe.light),
+                "{probe:?}"
+            );
+            let small = glassd_media::shrink_jpeg(bytes, Turn::Quarter, 64, 60).expect("it decoded before");
+            let small = glassd_media::decode(&small).expect("our own JPEG");
+            assert!(small.width() <= 64 && small.height() <= 64);
+            outcome((image.width().ilog2(), image.height().ilog2()))
+        }
+        Err(error) => outcome((error.reason(), without_digits(&error.to_string()))),
+    }
+}
