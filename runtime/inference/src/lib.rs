@@ -18,7 +18,6 @@ mod classify;
 mod coco;
 mod detect;
 mod embedded;
-mod embedded;
 mod input;
 mod manifest;
 mod store;
@@ -28,7 +27,6 @@ pub use calibration::Calibration;
 pub use classify::Classifier;
 pub use coco::COCO_LABELS;
 pub use detect::{Detection, Detector};
-pub use embedded::embedded;
 pub use embedded::embedded;
 pub use manifest::{
     BuiltinLabels, Check, ClassifyHead, DetectHead, Fit, InputContract, Labels, Layout, Level, Manifest,

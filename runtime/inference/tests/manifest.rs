@@ -1,0 +1,104 @@
+//! What a manifest may say.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use glassd_inference::{Calibration, Check, DetectHead, Labels, Manifest, ManifestError, ModelEntry, Task};
+
+const ENTRY: &str = r#"
+name = "finder"
+file = "finder.onnx"
+sha256 = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+licence = "MIT"
+source = "a test"
+task = { kind = "detect", head = "centre", labels = ["ball", "cube"], colours = ["red"] }
+input = { width = 64, height = 48, layout = "nchw", type = "f32", order = "rgb", fit = "stretch" }
+thresholds = { floor = 0.1, decision = 0.5 }
+"#;
+
+#[test]
+fn an_entry_reads_with_its_defaults() {
+    let entry = ModelEntry::parse(ENTRY).unwrap();
+    assert_eq!(
+        (entry.input.scale, entry.input.offset, entry.input.pad, entry.input.keep),
+        (1.0, 0.0, 0, 1.0)
+    );
+    assert_eq!(entry.thresholds.overlap, 0.5);
+    assert_eq!((entry.calibration, entry.check), (Calibration::default(), Check { image: None }));
+    let Task::Detect { head, labels, colours } = entry.task else { panic!("not a detector") };
+    assert_eq!(head, DetectHead::Centre);
+    assert_eq!(labels, Labels::Listed(vec!["ball".into(), "cube".into()]));
+    assert_eq!(colours, ["red"]);
+}
+
+#[test]
+fn an_entry_survives_being_written() {
+    let entry = ModelEntry::parse(ENTRY).unwrap();
+    assert_eq!(ModelEntry::parse(&toml::to_string(&entry).unwrap()).unwrap(), entry);
+}
+
+#[test]
+fn the_example_manifest_is_sound() {
+    let manifest = Manifest::parse(include_str!("../../../config/models/example.toml")).unwrap();
+    assert_eq!(manifest.models.len(), 4);
+    let finder = manifest.model("yolox-nano").unwrap();
+    assert!(matches!(finder.task, Task::Detect { head: DetectHead::Yolox, .. }));
+    assert!(manifest.model("another").is_none());
+    // What is more probable than not is what is taken for real.
+    for entry in &manifest.models {
+        if let Task::Detect { .. } = entry.task {
+            let even = entry.calibration.probability(entry.thresholds.decision);
+            assert!((even - 0.5).abs() < 0.02, "{}: {even} at its decision threshold", entry.name);
+        }
+    }
+}
+
+#[test]
+fn each_bad_value_is_told_with_its_key() {
+    let check = |from: &str, to: &str, expected: &str| {
+        assert!(ENTRY.contains(from), "{from} is not in the entry");
+        let problem = ModelEntry::parse(&ENTRY.replace(from, to)).unwrap_err().to_string();
+        assert!(problem.contains(expected), "{to}: {problem}");
+    };
+    check(r#""finder""#, r#""Finder 1""#, "name: lower-case");
+    check("finder.onnx", "../finder.onnx", "file: a file name");
+    check("finder.onnx", "/etc/passwd", "file: a file name");
+    check("0123", "xyz", "sha256: 64 hex");
+    check("width = 64", "width = 0", "input.width");
+    check("height = 48", "height = 5000", "input.height");
+    check(r#""f32""#, r#""u8", scale = 2.0"#, "not with type u8");
+    check(r#""stretch""#, r#""crop", keep = 0.0"#, "input.keep");
+    check(r#""stretch""#, r#""stretch", scale = nan"#, "input.scale");
+    check("floor = 0.1", "floor = -0.1", "thresholds.floor");
+    check("decision = 0.5", "decision = 0.05", "thresholds.decision");
+    check("decision = 0.5", "decision = 0.5, overlap = 2.0", "thresholds.overlap");
+    check(r#"["ball", "cube"]"#, "[]", "task.labels");
+    check(r#"["ball", "cube"]"#, r#"{ file = "a/b.txt" }"#, "task.labels.file");
+    check(r#""centre""#, r#""yolox""#, "task.colours");
+    check("floor = 0.1", "floor = 0.1, ceiling = 0.9", "unknown field `ceiling`");
+    check("licence", "license", "unknown field `license`");
+    check(r#"kind = "detect""#, r#"kind = "detect", hed = 1"#, "unknown field `hed`");
+    check(r#""centre""#, r#""detr""#, "unknown variant `detr`");
+    check(r#"licence = "MIT""#, "", "missing field `licence`");
+}
+
+#[test]
+fn all_problems_come_at_once() {
+    let bad = ENTRY.replace("finder.onnx", "a/b").replace("width = 64", "width = 0");
+    let twice = format!("[[model]]{bad}\n[[model]]{bad}");
+    let Err(ManifestError::Invalid(problems)) = Manifest::parse(&twice) else { panic!("accepted") };
+    assert_eq!(problems.len(), 5, "{problems:#?}");
+    assert!(problems[4].contains("the name is taken"));
+}
+
+#[test]
+fn calibration_keeps_order_and_range() {
+    let check = |slope, intercept, score, expected: f32| {
+        let probability = Calibration { slope, intercept }.probability(score);
+        assert!((probability - expected).abs() < 1e-3, "{slope}, {intercept}, {score}: {probability}");
+    };
+    check(1.0, 0.0, 0.3, 0.3);
+    check(1.0, 1.0, 0.5, 0.731);
+    check(2.0, 0.0, 0.75, 0.9);
+    check(1.0, 0.0, 0.0, 0.0);
+    check(1.0, 0.0, 1.0, 1.0);
+    check(1.3, 0.6, 1e-30, 0.0);
+}

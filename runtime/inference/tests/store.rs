@@ -1,0 +1,151 @@
+//! What the model folder may hold, and how a bad file is refused.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod support;
+
+use glassd_inference::{Accelerator, LoadError, Manifest, ModelEntry, ModelStore, Problem, embedded, sha256};
+use glassd_media::Image;
+use proptest::prelude::*;
+use tract_onnx::pb;
+
+const ONNX: &[u8] = include_bytes!("../models/scene.onnx");
+
+/// The embedded detector's entry, for other bytes.
+fn entry(onnx: &[u8]) -> ModelEntry {
+    let entry = ModelEntry::parse(include_str!("../models/scene.toml")).unwrap();
+    ModelEntry { sha256: sha256(onnx), ..entry }
+}
+
+/// Verifies `onnx` under `entry` in a folder of its own.
+fn verified(entry: &ModelEntry, onnx: &[u8]) -> Result<(), (String, Problem)> {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join(&entry.file), onnx).unwrap();
+    let store = ModelStore::open(Manifest { models: vec![entry.clone()] }, folder.path());
+    store.verify(entry).map_err(|error| (error.to_string(), error.problem))
+}
+
+/// Changes a model's graph.
+fn changed(change: impl Fn(&mut pb::GraphProto)) -> Vec<u8> {
+    use tract_onnx::prelude::Framework;
+    let mut proto = tract_onnx::onnx().proto_model_for_read(&mut &*ONNX).unwrap();
+    change(proto.graph.as_mut().unwrap());
+    prost::Message::encode_to_vec(&proto)
+}
+
+#[test]
+fn a_sound_model_is_accepted() {
+    verified(&entry(ONNX), ONNX).unwrap();
+}
+
+#[test]
+fn a_file_that_is_another_one_is_refused_before_it_is_parsed() {
+    let (message, problem) = verified(&entry(ONNX), b"something else").unwrap_err();
+    let Problem::Hash { expected, actual } = problem else { panic!("{message}") };
+    assert_eq!((expected, actual), (sha256(ONNX), sha256(b"something else")));
+    assert!(message.starts_with("model scene (scene.onnx): its SHA-256 is "), "{message}");
+}
+
+#[test]
+fn a_missing_file_or_name_is_told() {
+    let store = ModelStore::open(Manifest { models: vec![entry(ONNX)] }, "no-such-folder");
+    let message = |name: &str| store.detector(name).unwrap_err().to_string();
+    assert_eq!(message("scene"), "model scene (scene.onnx): no such file in no-such-folder");
+    assert_eq!(message("other"), "model other (no file): not in the manifest");
+}
+
+#[test]
+fn a_model_that_does_not_fit_its_entry_is_refused() {
+    let check = |from: &str, to: &str, expected: &str| {
+        let text = include_str!("../models/scene.toml");
+        assert!(text.contains(from), "{from} is not in the entry");
+        let entry = ModelEntry::parse(&text.replace(from, to)).unwrap();
+        let (message, _) = verified(&entry, ONNX).unwrap_err();
+        assert!(message.contains(expected), "{message}");
+    };
+    check(
+        "width = 192",
+        "width = 200",
+        "its input is F32 1x3x144x192, and the manifest asks for F32 1x3x144x200",
+    );
+    check("\"nchw\"", "\"nhwc\"", "asks for F32 1x144x192x3");
+    check("\"ball\"", "\"ball\", \"rod\"", "asks for F32 1x17x18x24");
+}
+
+#[test]
+fn weights_outside_the_file_are_refused() {
+    let onnx = changed(|graph| {
+        let weights = &mut graph.initializer[0];
+        weights.data_location = Some(pb::tensor_proto::DataLocation::External as i32);
+        weights.external_data =
+            vec![pb::StringStringEntryProto { key: "location".into(), value: "../../etc/hostname".into() }];
+    });
+    let (message, problem) = verified(&entry(&onnx), &onnx).unwrap_err();
+    assert!(matches!(problem, Problem::Load(LoadError::ExternalData(_))), "{message}");
+    assert!(message.ends_with("its weights lie in another file, \"../../etc/hostname\""), "{message}");
+}
+
+#[test]
+fn an_unknown_operation_is_told() {
+    let onnx = changed(|graph| graph.node[0].op_type = "Frobnicate".into());
+    let (message, problem) = verified(&entry(&onnx), &onnx).unwrap_err();
+    assert!(matches!(problem, Problem::Load(LoadError::Unusable(_))), "{message}");
+}
+
+#[test]
+fn a_check_image_that_is_none_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut entry = entry(ONNX);
+    entry.check.image = Some("sample.jpg".into());
+    let store = ModelStore::open(Manifest { models: vec![entry.clone()] }, folder.path());
+    let message = || store.verify(&entry).unwrap_err().to_string();
+    std::fs::write(folder.path().join("scene.onnx"), ONNX).unwrap();
+    assert!(message().contains("no such file"), "{}", message());
+    std::fs::write(folder.path().join("sample.jpg"), b"GIF89a").unwrap();
+    assert_eq!(message(), "model scene (scene.onnx): its check image: not a JPEG");
+}
+
+#[test]
+fn accelerators_name_themselves() {
+    let names: Vec<&str> = Accelerator::available().into_iter().map(Accelerator::name).collect();
+    assert_eq!(names, ["cpu"]);
+}
+
+#[test]
+fn pictures_of_any_shape_are_taken() {
+    let mut detector = embedded().unwrap();
+    for (width, height) in [(1, 1), (1, 900), (900, 1), (4096, 3), (144, 192)] {
+        let picture = Image::new(width, height, vec![77; (width * height * 3) as usize]).unwrap();
+        for detection in detector.detect(&picture).unwrap() {
+            assert!(detection.bounds.iter().all(|side| (0.0..=1.0).contains(side)));
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn hostile_bytes_are_an_error_or_a_model(
+        changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..8),
+        end in any::<prop::sample::Index>(),
+        cut in any::<bool>(),
+    ) {
+        let mut onnx = ONNX.to_vec();
+        for (at, byte) in changes {
+            let at = at.index(onnx.len());
+            onnx[at] = byte;
+        }
+        if cut {
+            onnx.truncate(end.index(onnx.len()));
+        }
+        let _ = Accelerator::Cpu.prepare(&onnx);
+    }
+}
+
+#[test]
+fn a_real_model_of_another_task_is_refused() {
+    let Some(data) = support::data() else { return };
+    let store = support::store(&data, "tasks");
+    assert!(store.detector("mobilenet-v2-int8").unwrap_err().to_string().ends_with("it is no detector"));
+    assert!(store.classifier("yolox-nano").unwrap_err().to_string().ends_with("it is no classifier"));
+}
