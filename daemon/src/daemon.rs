@@ -98,7 +98,7 @@ impl Daemon {
         #[cfg(feature = "demo")]
         for glasses in &config.glasses {
             let crate::config::GlassesKind::Simulated = glasses.kind;
-            let link = crate::links::simulated::spawn(glasses.name.clone(), glasses.seed, events.clone(), clock);
+            let link = crate::links::simulated::spawn(glasses, events.clone(), clock);
             links.insert(glasses.name.clone(), link.writes);
             directions.insert(glasses.name.clone(), link.directions);
             tasks.push(link.task);

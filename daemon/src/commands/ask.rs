@@ -9,7 +9,7 @@ use crate::config::Config;
 use crate::control::{Ask, Reply, Request, request};
 
 /// Asks, prints notices on standard error and the answer on standard output.
-pub async fn ask(config: &Config, text: String, glasses: Option<GlassesId>, json: bool) -> anyhow::Result<ExitCode> {
+pub(super) async fn ask(config: &Config, text: String, glasses: Option<GlassesId>, json: bool) -> anyhow::Result<ExitCode> {
     let mut code = None;
     let ask = Request::Ask(Ask { text, glasses, query: None });
     request(&config.gateway.control_socket, &ask, |reply| match reply {
@@ -34,7 +34,7 @@ pub async fn ask(config: &Config, text: String, glasses: Option<GlassesId>, json
 }
 
 /// Prints the state.
-pub async fn status(config: &Config, json: bool) -> anyhow::Result<ExitCode> {
+pub(super) async fn status(config: &Config, json: bool) -> anyhow::Result<ExitCode> {
     request(&config.gateway.control_socket, &Request::Status {}, |reply| {
         let Reply::Status(state) = reply else { return };
         if json {

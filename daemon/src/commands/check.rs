@@ -13,7 +13,7 @@ use crate::config::{self, Config, LoadError};
 type Finding = (&'static str, anyhow::Result<String>);
 
 /// Checks everything that can be checked without starting; prints a line each.
-pub fn run(path: Option<&Path>) -> ExitCode {
+pub(super) fn run(path: Option<&Path>) -> ExitCode {
     let findings = match config::load(path) {
         Ok(config) => check(&config),
         Err(LoadError::Invalid(problems)) => {

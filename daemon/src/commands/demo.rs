@@ -8,7 +8,7 @@ use crate::cli::DemoArgs;
 use crate::demo;
 
 /// Runs the demo, prints the summary, and succeeds only if all of it worked.
-pub async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
+pub(super) async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
     let summary = demo::run(&args).await?;
     println!("\n{summary}");
     if let Some(path) = &args.json {

@@ -8,7 +8,7 @@ use crate::cli::ModelsCommand;
 use crate::config::Config;
 
 /// Lists or verifies the embedded models and those of the manifest.
-pub fn run(config: &Config, command: &ModelsCommand) -> anyhow::Result<ExitCode> {
+pub(super) fn run(config: &Config, command: &ModelsCommand) -> anyhow::Result<ExitCode> {
     match command {
         ModelsCommand::List => list(config),
         ModelsCommand::Verify { name } => verify(config, name.as_deref()),
@@ -46,7 +46,7 @@ fn verify(config: &Config, only: Option<&str>) -> anyhow::Result<ExitCode> {
         }
     };
     if only.is_none_or(|name| name == "embedded") {
-        tell("embedded", glassd_inference::verify_embedded().map_err(|error| error.to_string()));
+        tell("embedded", glassd_inference::embedded().map(drop).map_err(|error| error.to_string()));
     }
     if !config.models.manifest.as_os_str().is_empty() {
         let store = crate::models::store(config)?;

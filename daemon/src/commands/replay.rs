@@ -33,7 +33,7 @@ struct Report {
 }
 
 /// Plays the frames at their pace, then asks about the last of them.
-pub async fn run(mut config: Config, args: ReplayArgs) -> anyhow::Result<ExitCode> {
+pub(super) async fn run(mut config: Config, args: ReplayArgs) -> anyhow::Result<ExitCode> {
     let frames = frames(&args.frames)?;
     if let Some(audio) = &args.audio {
         anyhow::ensure!(audio.is_file(), "--audio {} is no file", audio.display());

@@ -9,7 +9,7 @@ use crate::config::Config;
 use crate::daemon::{Daemon, Extras};
 
 /// Runs until SIGTERM or SIGINT.
-pub async fn run(config: Config) -> anyhow::Result<ExitCode> {
+pub(super) async fn run(config: Config) -> anyhow::Result<ExitCode> {
     let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
     let mut daemon = Daemon::start(&config, Extras::default()).await?;

@@ -10,7 +10,7 @@ use crate::config::Config;
 use crate::outbox::History;
 
 /// Reads the history beside the running daemon and explains.
-pub fn run(config: &Config, query: WhichQuery, json: bool) -> anyhow::Result<ExitCode> {
+pub(super) fn run(config: &Config, query: WhichQuery, json: bool) -> anyhow::Result<ExitCode> {
     let history = History::open(&config.outbox_path())?;
     let found = match query {
         WhichQuery::Last => history.last(1)?.pop(),
@@ -28,7 +28,7 @@ pub fn run(config: &Config, query: WhichQuery, json: bool) -> anyhow::Result<Exi
 }
 
 /// Writes an explanation for people.
-pub fn explain(answered: &Answered) -> String {
+pub(super) fn explain(answered: &Answered) -> String {
     use std::fmt::Write as _;
     let mut text = String::new();
     let mut line = |name: &str, value: &str| {

@@ -59,7 +59,9 @@ const GLASSES: &str = "\
 # # \"simulated\": the simulator's glasses, in a world of their own.
 # kind = \"simulated\"
 # # Seed of that world.
-# seed = 1
+# seed = 0
+# # What the simulated radio carries, in bytes a second (1000 to 1000000).
+# goodput_bytes_per_s = 28000.0
 ";
 
 /// Writes the annotated reference: every key with its meaning, its range and its default.

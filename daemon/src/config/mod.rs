@@ -201,6 +201,14 @@ pub struct GlassesConfig {
     /// Seed of a simulated world.
     #[serde(default)]
     pub seed: u64,
+    /// What a simulated radio carries, in bytes a second.
+    #[serde(default = "default_goodput")]
+    pub goodput_bytes_per_s: f64,
+}
+
+/// What BlueZ was measured to carry with notifications back to back (25 to 32 KB/s).
+const fn default_goodput() -> f64 {
+    28_000.0
 }
 
 /// What a pair of glasses is.

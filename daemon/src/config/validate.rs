@@ -61,6 +61,12 @@ pub fn validate(config: &Config) -> Vec<Problem> {
     if names.len() < c.glasses.len() {
         problems.push(Problem { key: "glasses".to_owned(), what: "two pairs have the same name".to_owned() });
     }
+    for glasses in &c.glasses {
+        if !(1e3..=1e6).contains(&glasses.goodput_bytes_per_s) {
+            let what = format!("{} of {} is not 1000 to 1000000", glasses.goodput_bytes_per_s, glasses.name);
+            problems.push(Problem { key: "glasses.goodput_bytes_per_s".to_owned(), what });
+        }
+    }
     if c.glasses.len() > glassd_core::gateway::MAX_GLASSES {
         let what = format!("{} pairs, at most {}", c.glasses.len(), glassd_core::gateway::MAX_GLASSES);
         problems.push(Problem { key: "glasses".to_owned(), what });

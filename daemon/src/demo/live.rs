@@ -9,31 +9,31 @@ use glassd_core::query::Answered;
 
 /// Prints what happens, with the time since the start.
 #[derive(Clone, Debug)]
-pub struct Live {
+pub(super) struct Live {
     started: Instant,
     colours: bool,
 }
 
 impl Live {
     /// Starts the clock.
-    pub fn start() -> Self {
+    pub(super) fn start() -> Self {
         Self { started: Instant::now(), colours: std::io::stdout().is_terminal() }
     }
 
     /// Returns the time since the start.
-    pub fn elapsed(&self) -> std::time::Duration {
+    pub(super) fn elapsed(&self) -> std::time::Duration {
         self.started.elapsed()
     }
 
     /// Prints a line about one pair of glasses.
-    pub fn line(&self, who: &GlassesId, text: &str) {
+    pub(super) fn line(&self, who: &GlassesId, text: &str) {
         let seconds = self.started.elapsed().as_secs_f64();
         // Standard output that is closed ends the demo at its summary, not here.
         let _ = writeln!(std::io::stdout(), "{seconds:6.1} s  {:<7} {text}", who.as_str());
     }
 
     /// Prints an answer with its route, its time and its verdict.
-    pub fn answer(&self, who: &GlassesId, answered: &Answered, right: bool) {
+    pub(super) fn answer(&self, who: &GlassesId, answered: &Answered, right: bool) {
         let route = answered.route.map_or("none".to_owned(), |route| format!("{route:?}").to_lowercase());
         let verdict = self.coloured(if right { "✓" } else { "✗" }, if right { 32 } else { 31 });
         let route = self.coloured(&format!("{route:<5}"), if route == "local" { 36 } else { 35 });
@@ -50,7 +50,7 @@ impl Live {
     }
 
     /// Prints what people may want to see of a notice.
-    pub fn notice(&self, notice: &Notice) {
+    pub(super) fn notice(&self, notice: &Notice) {
         match notice {
             Notice::Connected(glasses) => self.line(glasses, "connected"),
             Notice::Disconnected(glasses) => self.line(glasses, "gone"),

@@ -23,6 +23,7 @@ use glassd_core::query::Answered;
 use glassd_policies::Route;
 use glassd_sim::cloud::Oracle;
 use glassd_sim::questions::Question;
+use glassd_sim::radio::RadioSettings;
 use glassd_sim::world::{Camera, Room};
 use tokio::sync::{mpsc, oneshot};
 
@@ -122,6 +123,7 @@ fn config(args: &DemoArgs, state_dir: PathBuf) -> Config {
         name: name.parse().expect("a legal name"),
         kind: GlassesKind::Simulated,
         seed: args.seed + index as u64,
+        goodput_bytes_per_s: RadioSettings::default().goodput,
     };
     config.glasses = WEARERS.iter().enumerate().map(glasses).collect();
     config.uplink.kilobytes_per_minute = BUDGET_KB_PER_MIN;

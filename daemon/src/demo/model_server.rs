@@ -24,11 +24,11 @@ use tokio::task::JoinHandle;
 /// How long the model thinks: a vision model behind a good line (time to a short answer).
 const THINKING: Duration = Duration::from_millis(350);
 /// Name under which it answers.
-pub const MODEL: &str = "simulated-vision";
+pub(super) const MODEL: &str = "simulated-vision";
 
 /// What kind of model to play.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Temper {
+pub(super) enum Temper {
     /// Answers from the truth.
     Honest,
     /// Answers nonsense, fluently.
@@ -41,7 +41,7 @@ struct Model {
 }
 
 /// Serves the model; returns its base URL.
-pub async fn spawn(oracle: Oracle, temper: Temper) -> anyhow::Result<(SocketAddr, JoinHandle<()>)> {
+pub(super) async fn spawn(oracle: Oracle, temper: Temper) -> anyhow::Result<(SocketAddr, JoinHandle<()>)> {
     let listener = TcpListener::bind("127.0.0.1:0").await.context("cannot serve the simulated cloud model")?;
     let address = listener.local_addr().context("the simulated cloud model has no address")?;
     let router = Router::new()

@@ -10,14 +10,14 @@ use crate::mqtt::BrokerAddress;
 
 /// An MQTT client that sends commands.
 #[derive(Clone, Debug)]
-pub struct Remote {
+pub(super) struct Remote {
     client: AsyncClient,
     topic: String,
 }
 
 impl Remote {
     /// Connects to the broker of the gateway `name`.
-    pub fn connect(broker: &BrokerAddress, prefix: &str, name: &str) -> Self {
+    pub(super) fn connect(broker: &BrokerAddress, prefix: &str, name: &str) -> Self {
         let host = broker.host().trim_matches(['[', ']']);
         let options = MqttOptions::new(format!("remote-{name}"), host, broker.port());
         let (client, mut connection) = AsyncClient::new(options, 16);
@@ -33,7 +33,7 @@ impl Remote {
     }
 
     /// Asks by command.
-    pub async fn ask(&self, glasses: &GlassesId, text: &str) {
+    pub(super) async fn ask(&self, glasses: &GlassesId, text: &str) {
         // With a name of its own the question is asked once, however often the broker delivers it.
         let query = crate::random_query_id();
         let payload = json!({"text": text, "glasses": glasses, "query": query}).to_string();

@@ -10,7 +10,7 @@ use serde::Serialize;
 /// with a probability of 0.8 are wrong now and then), and twice that of the published 5 %.
 const MOST_WRONG: f64 = 0.10;
 /// The uplink budget that the demo runs under.
-pub const BUDGET_KB_PER_MIN: u64 = 600;
+pub(super) const BUDGET_KB_PER_MIN: u64 = 600;
 
 /// The summary.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -54,16 +54,16 @@ pub struct Stage {
 
 /// Gathers durations by stage.
 #[derive(Clone, Debug, Default)]
-pub struct Samples(BTreeMap<&'static str, Vec<f64>>);
+pub(super) struct Samples(BTreeMap<&'static str, Vec<f64>>);
 
 impl Samples {
     /// Adds one.
-    pub fn add(&mut self, stage: &'static str, duration: Duration) {
+    pub(super) fn add(&mut self, stage: &'static str, duration: Duration) {
         self.0.entry(stage).or_default().push(duration.as_secs_f64() * 1e3);
     }
 
     /// Returns the percentiles (nearest rank) of every stage.
-    pub fn stages(&self) -> Vec<Stage> {
+    pub(super) fn stages(&self) -> Vec<Stage> {
         let stage = |(name, samples): (&&'static str, &Vec<f64>)| {
             let mut sorted = samples.clone();
             sorted.sort_by(f64::total_cmp);

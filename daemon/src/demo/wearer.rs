@@ -21,7 +21,7 @@ const PATIENCE: Duration = Duration::from_secs(15);
 
 /// One thing to look at and to ask.
 #[derive(Clone, Debug)]
-pub struct Task {
+pub(super) struct Task {
     /// Where to look.
     pub room: Room,
     /// What to ask about it.
@@ -32,7 +32,7 @@ pub struct Task {
 
 /// How a question reaches the gateway.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Way {
+pub(super) enum Way {
     /// As the command line does, over the control channel.
     Control,
     /// As an MQTT command.
@@ -43,7 +43,7 @@ pub enum Way {
 
 /// How one question went.
 #[derive(Clone, Debug)]
-pub struct Outcome {
+pub(super) struct Outcome {
     /// The explanation; `None` when no answer came.
     pub answered: Option<Answered>,
     /// The answer agrees with the ground truth.
@@ -51,7 +51,7 @@ pub struct Outcome {
 }
 
 /// Everything a wearer has at hand.
-pub struct Wearer {
+pub(super) struct Wearer {
     /// Whose glasses.
     pub glasses: GlassesId,
     /// Stage directions for the glasses.
@@ -68,7 +68,7 @@ pub struct Wearer {
 
 impl Wearer {
     /// Goes through the tasks.
-    pub async fn wear(mut self, tasks: Vec<Task>) -> Vec<Outcome> {
+    pub(super) async fn wear(mut self, tasks: Vec<Task>) -> Vec<Outcome> {
         let mut outcomes = Vec::new();
         for task in tasks {
             let room = Box::new(task.room.clone());
@@ -107,7 +107,7 @@ impl Wearer {
 }
 
 /// Counts answers that reached the wearer more than once, and questions whose answer did not.
-pub fn reconcile(outcomes: &[Outcome], told: &[(QueryId, String)]) -> (usize, usize) {
+pub(super) fn reconcile(outcomes: &[Outcome], told: &[(QueryId, String)]) -> (usize, usize) {
     let times = |query: QueryId| told.iter().filter(|(told, _)| *told == query).count();
     let lost = outcomes
         .iter()

@@ -6,12 +6,13 @@ use glassd_core::gateway::Input;
 use glassd_core::link::{Write, omi};
 use glassd_core::{GlassesId, QueryId};
 use glassd_sim::glasses::OmiGlasses;
-use glassd_sim::radio::Radio;
+use glassd_sim::radio::{Radio, RadioSettings};
 use glassd_sim::world::Room;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 use crate::clock::Clock;
+use crate::config::GlassesConfig;
 use crate::daemon::MAX_WRITES;
 use crate::event_loop::Event;
 
@@ -46,14 +47,15 @@ pub struct SimulatedLink {
     pub task: JoinHandle<()>,
 }
 
-/// Starts glasses in the room of `seed` and their link.
-pub fn spawn(id: GlassesId, seed: u64, events: mpsc::Sender<Event>, clock: Clock) -> SimulatedLink {
+/// Starts glasses in the room of their seed, and their link.
+pub fn spawn(config: &GlassesConfig, events: mpsc::Sender<Event>, clock: Clock) -> SimulatedLink {
     let (writes, writes_in) = mpsc::channel(MAX_WRITES);
     let (directions, directions_in) = mpsc::channel(MAX_DIRECTIONS);
+    let radio = RadioSettings { goodput: config.goodput_bytes_per_s, ..RadioSettings::default() };
     let link = Link {
-        id,
-        glasses: OmiGlasses::new(seed),
-        radio: Radio::new(seed),
+        id: config.name.clone(),
+        glasses: OmiGlasses::new(config.seed),
+        radio: Radio::with(config.seed, radio),
         events,
         clock,
         connected: false,
