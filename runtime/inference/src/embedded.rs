@@ -1,12 +1,13 @@
 //! The detector that is built in, so that everything works with no download.
 
-use crate::accelerator::LoadError;
 use crate::detect::Detector;
 use crate::manifest::ModelEntry;
+use crate::store::{VerifyError, trusted_embedded};
 
-/// Prepares the embedded detector, trained by `glassd-train`: shapes and colours of the simulator's world.
-pub fn embedded() -> Result<Detector, LoadError> {
+/// Prepares the embedded detector, trained by `glassd-train`: shapes and colours of the simulator's world. It is
+/// verified like any other, and refused only in a build that was tampered with.
+pub fn embedded() -> Result<Detector, VerifyError> {
     let entry =
         ModelEntry::parse(include_str!("../models/scene.toml")).expect("a test parses the embedded entry");
-    Detector::from_bytes(&entry, include_bytes!("../models/scene.onnx"))
+    trusted_embedded(&entry, include_bytes!("../models/scene.onnx"))
 }
