@@ -34,7 +34,7 @@ pub struct World {
     /// What the wearers read: glasses, kind, query, text.
     pub told: Vec<(GlassesId, Kind, QueryId, String)>,
     pub photos_asked: BTreeMap<GlassesId, u32>,
-    next_query: u64,
+    pub next_query: u64,
 }
 
 pub fn glasses(name: &str) -> GlassesId {
