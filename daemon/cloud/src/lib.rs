@@ -14,14 +14,13 @@
 //! - whatever a gateway or the model server sends ends at worst its own query;
 //! - no question, answer or image is logged.
 
-mod address;
 mod backend;
 mod chat;
 mod inquiry;
 mod link;
 mod worker;
 
-pub use address::{BrokerAddress, InvalidBrokerAddress};
+pub use glassd_core::broker::{BrokerAddress, InvalidBrokerAddress};
 pub use backend::{
     Backend, BackendError, DEFAULT_PROMPT, InvalidBackend, OpenAi, OpenAiSettings, Question, Reply,
 };

@@ -208,9 +208,10 @@ impl Link {
         let _ = self.client.try_unsubscribe(&self.filter);
     }
 
-    /// Says goodbye after what was handed over.
-    pub(crate) fn close(&mut self) {
-        if !self.closing {
+    /// Says goodbye once everything is acknowledged: a socket closed with acknowledgements unread resets
+    /// the connection, and the broker loses what it has not read yet.
+    pub(crate) fn close_when_settled(&mut self) {
+        if !self.closing && self.handed_over == 0 && self.unacknowledged.is_empty() {
             self.closing = self.client.try_disconnect().is_ok();
         }
     }

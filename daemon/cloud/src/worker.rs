@@ -13,7 +13,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use crate::address::BrokerAddress;
+use glassd_core::broker::BrokerAddress;
 use crate::backend::{Backend, BackendError, Question};
 use crate::inquiry::{Inquiry, Key, ReplyTo, failed};
 use crate::link::{Link, LinkEvent, Lost};
@@ -165,10 +165,7 @@ impl Worker {
         let (mut link, mut eventloop) = Link::open(&self.config, &client_id, places);
         let mut drained_by = None;
         loop {
-            self.flush(&mut link);
-            if drained_by.is_some() && self.jobs.is_empty() && self.finished.is_empty() {
-                link.close();
-            }
+            self.settle(&mut link, drained_by);
             let deadline = drained_by.map_or(link.deadline(), |by| link.deadline().min(by));
             // Not dropped before it is done: dropped in the middle of a write it would lose the packet.
             let mut polled = pin!(tokio::time::timeout_at(deadline, eventloop.poll()));
@@ -177,17 +174,12 @@ impl Worker {
                     polled = &mut polled => break polled,
                     Some(job) = self.jobs.join_next() => {
                         self.finish(job);
-                        self.flush(&mut link);
-                        if drained_by.is_some() && self.jobs.is_empty() && self.finished.is_empty() {
-                            link.close();
-                        }
+                        self.settle(&mut link, drained_by);
                     }
                     () = &mut shutdown, if drained_by.is_none() => {
                         drained_by = Some(Instant::now() + DRAIN);
                         link.unsubscribe();
-                        if self.jobs.is_empty() && self.finished.is_empty() {
-                            link.close();
-                        }
+                        self.settle(&mut link, drained_by);
                     }
                 }
             };
@@ -201,6 +193,14 @@ impl Worker {
                 Err(_) if drained_by.is_some() => return Ended::Stopped,
                 Err(lost) => return Ended::Lost(lost),
             }
+        }
+    }
+
+    /// Hands over what is finished, and says goodbye when nothing is left of a worker told to stop.
+    fn settle(&mut self, link: &mut Link, drained_by: Option<Instant>) {
+        self.flush(link);
+        if drained_by.is_some() && self.jobs.is_empty() && self.finished.is_empty() {
+            link.close_when_settled();
         }
     }
 

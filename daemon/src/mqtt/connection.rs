@@ -33,6 +33,9 @@ const CONNECT: Duration = Duration::from_secs(10);
 /// A publish without acknowledgement for so long means a broker that has stopped working.
 const ACKNOWLEDGE: Duration = Duration::from_secs(30);
 
+/// How long the broker may take to close after DISCONNECT.
+const GOODBYE: Duration = Duration::from_millis(500);
+
 /// How a connection ended.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Ended {
@@ -49,8 +52,10 @@ enum Phase {
     Connecting,
     /// The subscriptions are granted.
     Up,
-    /// `offline` and DISCONNECT are on their way.
+    /// `offline` is on its way, behind everything else.
     Closing,
+    /// All is acknowledged, DISCONNECT is on its way, and the broker closes.
+    Closed,
 }
 
 struct Connection<'a> {
@@ -93,8 +98,10 @@ pub(super) async fn run(
             Ok(event) => event,
             Err(ended) => return ended,
         };
-        if connection.phase != Phase::Connecting {
-            deadline = Instant::now() + patience;
+        match connection.phase {
+            Phase::Connecting => {}
+            Phase::Up | Phase::Closing => deadline = Instant::now() + patience,
+            Phase::Closed => deadline = deadline.min(Instant::now() + GOODBYE),
         }
         if event == Some(UplinkEvent::Connected) {
             // Meant for the connection before.
@@ -126,7 +133,7 @@ impl Connection<'_> {
                 polled = &mut polled => return match polled {
                     Ok(Ok(event)) => Ok(event),
                     Ok(Err(error)) => Err(self.lost(&error)),
-                    Err(_) => Err(Ended::Lost(self.silence().to_owned())),
+                    Err(_) => Err(self.silent()),
                 },
                 publication = queue.recv(), if self.takes() => match publication {
                     Some(publication) => self.publish(publication)?,
@@ -141,7 +148,7 @@ impl Connection<'_> {
         match self.phase {
             Phase::Connecting => true,
             Phase::Up => self.handed_over < HANDED_OVER,
-            Phase::Closing => false,
+            Phase::Closing | Phase::Closed => false,
         }
     }
 
@@ -149,7 +156,7 @@ impl Connection<'_> {
         match self.phase {
             Phase::Up => self.hand_over(publication.packet(&self.settings.topics, self.settings.encoding)),
             // Meant for the connection before.
-            Phase::Connecting | Phase::Closing => Ok(()),
+            Phase::Connecting | Phase::Closing | Phase::Closed => Ok(()),
         }
     }
 
@@ -158,9 +165,19 @@ impl Connection<'_> {
             return Err(Ended::Closed);
         }
         self.phase = Phase::Closing;
-        self.hand_over(status(&self.settings.topics, "offline"))?;
-        // The will is for those that die; the broker forgets it at this.
-        self.client.try_disconnect().map_err(|_| Ended::Closed)
+        self.hand_over(status(&self.settings.topics, "offline"))
+    }
+
+    /// Says goodbye once everything is acknowledged: a socket closed with acknowledgements unread resets
+    /// the connection, and the broker loses what it has not read yet.
+    fn disconnect_when_settled(&mut self) -> Result<(), Ended> {
+        let settled = self.handed_over == 0 && self.unacknowledged.is_empty();
+        if self.phase == Phase::Closing && settled {
+            self.phase = Phase::Closed;
+            // The will is for those that die; the broker forgets it at this.
+            self.client.try_disconnect().map_err(|_| Ended::Closed)?;
+        }
+        Ok(())
     }
 
     fn hand_over(&mut self, packet: Publish) -> Result<(), Ended> {
@@ -201,6 +218,7 @@ impl Connection<'_> {
                 if !matches!(ack.reason, PubAckReason::Success | PubAckReason::NoMatchingSubscribers) {
                     tracing::warn!(reason = ?ack.reason, "the broker refused a publish");
                 }
+                self.disconnect_when_settled()?;
                 Ok(None)
             }
             Event::Incoming(Packet::Publish(publish)) => Ok(self.handle_publish(publish)),
@@ -211,7 +229,6 @@ impl Connection<'_> {
                 }
                 Ok(None)
             }
-            Event::Outgoing(Outgoing::Disconnect) => Err(Ended::Closed),
             Event::Incoming(_) | Event::Outgoing(_) => Ok(None),
         }
     }
@@ -257,15 +274,16 @@ impl Connection<'_> {
     fn lost(&self, error: &ConnectionError) -> Ended {
         match self.phase {
             // Whatever happens now, it is over.
-            Phase::Closing => Ended::Closed,
+            Phase::Closing | Phase::Closed => Ended::Closed,
             Phase::Connecting | Phase::Up => Ended::Lost(error.to_string()),
         }
     }
 
-    fn silence(&self) -> &'static str {
+    fn silent(&self) -> Ended {
         match self.phase {
-            Phase::Connecting => "the broker does not answer",
-            Phase::Up | Phase::Closing => "the broker has fallen silent",
+            Phase::Connecting => Ended::Lost("the broker does not answer".to_owned()),
+            Phase::Up => Ended::Lost("the broker has fallen silent".to_owned()),
+            Phase::Closing | Phase::Closed => Ended::Closed,
         }
     }
 }

@@ -9,7 +9,6 @@
 //! - retained messages are neither answers nor commands: a command retained by mistake would run at
 //!   every reconnect.
 
-mod address;
 mod connection;
 mod publication;
 mod task;
@@ -24,7 +23,7 @@ use glassd_core::wire::Encoding;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-pub use self::address::{BrokerAddress, InvalidBrokerAddress};
+pub use glassd_core::broker::{BrokerAddress, InvalidBrokerAddress};
 pub use self::publication::{Publication, event_of};
 pub use self::topics::Topics;
 
