@@ -217,8 +217,7 @@ fn broker(config: &Config) -> anyhow::Result<(BrokerAddress, BrokerReach)> {
     if config.mqtt.broker.is_empty() {
         let running = Broker::spawn(config.mqtt.local_port)
             .with_context(|| format!("mqtt.local_port = {}", config.mqtt.local_port))?;
-        let address = BrokerAddress::new(running.addr.ip().to_string(), running.addr.port());
-        return Ok((address, BrokerReach::Local));
+        return Ok((BrokerAddress::from(running.addr), BrokerReach::Local));
     }
     let address: BrokerAddress = config.mqtt.broker.parse().context("mqtt.broker")?;
     let reach = if address.is_loopback() { BrokerReach::Local } else { BrokerReach::Remote };

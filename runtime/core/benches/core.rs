@@ -29,15 +29,18 @@ fn decode(criterion: &mut Criterion) {
     let notifications = photo();
     let mut group = criterion.benchmark_group("link");
     group.throughput(Throughput::Bytes(PHOTO as u64));
-    group.bench_function(format!("omi photo of {PHOTO} B from {} notifications", notifications.len()), |bencher| {
-        let mut decoder = omi::Decoder::new(omi::Firmware::from_revision("2.3.2"));
-        bencher.iter(|| {
-            for value in &notifications {
-                decoder.handle_notification(Characteristic::PhotoData, black_box(value));
-            }
-            black_box(decoder.poll_event().expect("a whole photo"))
-        });
-    });
+    group.bench_function(
+        format!("omi photo of {PHOTO} B from {} notifications", notifications.len()),
+        |bencher| {
+            let mut decoder = omi::Decoder::new(omi::Firmware::from_revision("2.3.2"));
+            bencher.iter(|| {
+                for value in &notifications {
+                    decoder.handle_notification(Characteristic::PhotoData, black_box(value));
+                }
+                black_box(decoder.poll_event().expect("a whole photo"))
+            });
+        },
+    );
     group.finish();
 }
 

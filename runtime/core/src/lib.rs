@@ -10,6 +10,7 @@
 //! - in local-only mode no output carries a query to the uplink;
 //! - the same inputs at the same times give the same outputs.
 
+pub mod broker;
 pub mod gateway;
 pub mod ids;
 pub mod link;
