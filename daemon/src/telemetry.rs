@@ -16,8 +16,11 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
-/// What is logged where `RUST_LOG` does not say otherwise. Without it tract's traces flood the journal.
-const DEFAULT_FILTER: &str = "warn,glassd=info";
+/// What is logged where `RUST_LOG` does not say otherwise. Without it tract's traces flood the journal; and rumqttd
+/// calls every client that leaves an error.
+const DEFAULT_FILTER: &str = "warn,glassd=info,rumqttd=off";
+/// The same for commands that print for people.
+const QUIET_FILTER: &str = "error,rumqttd=off";
 
 /// Whether the console belongs to a command that prints for people.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,7 +34,7 @@ pub enum Quiet {
 /// Starts logging: to the journal under systemd, to standard error otherwise.
 pub fn init(quiet: Quiet) {
     let default = match quiet {
-        Quiet::Yes => "error",
+        Quiet::Yes => QUIET_FILTER,
         Quiet::No => DEFAULT_FILTER,
     };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
