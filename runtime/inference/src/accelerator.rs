@@ -10,6 +10,8 @@ use tract_onnx::prelude::{
 };
 use tract_onnx::tract_hir::infer::{DimFact, Factoid};
 
+use crate::exact_softmax;
+
 /// Something that runs models.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Accelerator {
@@ -135,7 +137,7 @@ fn runnable(mut model: tract_onnx::prelude::InferenceModel) -> TractResult<Arc<T
             model.set_input_fact(input, fact)?;
         }
     }
-    model.into_optimized()?.into_runnable()
+    exact_softmax::spelled_out(model.into_typed()?)?.into_optimized()?.into_runnable()
 }
 
 fn signature(fact: &TypedFact) -> TractResult<Signature> {

@@ -18,6 +18,7 @@ mod classify;
 mod coco;
 mod detect;
 mod embedded;
+mod exact_softmax;
 mod input;
 mod manifest;
 mod store;

@@ -60,7 +60,7 @@ fn the_bus_and_the_persons_before_it_are_found() {
         let found = bus(&store, &data, model);
         for (label, bounds) in expected {
             let is_it = |(name, detection): &&(String, Detection)| {
-                name == label && detection.bounds.iter().zip(bounds).all(|(a, b)| (a - b).abs() < 0.05)
+                name == label && detection.bounds.iter().zip(bounds).all(|(a, b)| (a - b).abs() < 0.06)
             };
             assert_eq!(found.iter().filter(is_it).count(), 1, "{model}: {label} at {bounds:?} in {found:?}");
         }
