@@ -14,10 +14,14 @@ const BUSY: Duration = Duration::from_secs(20);
 /// USER_HZ of Linux on every architecture that this runs on.
 const TICKS_PER_SECOND: f64 = 100.0;
 
-const GLASSES: &str = "[[glasses]]\nname = \"bench\"\nkind = \"simulated\"\nseed = 3\ngoodput_bytes_per_s = 60000\n";
+const GLASSES: &str =
+    "[[glasses]]\nname = \"bench\"\nkind = \"simulated\"\nseed = 3\ngoodput_bytes_per_s = 60000\n";
 
 fn main() {
-    println!("{:<34}{:>10}{:>10}{:>10}{:>12}", "glassd run", "RSS MB", "peak MB", "frames/s", "CPU of a core");
+    println!(
+        "{:<34}{:>10}{:>10}{:>10}{:>12}",
+        "glassd run", "RSS MB", "peak MB", "frames/s", "CPU of a core"
+    );
     measure("idle, broker in process", "", IDLE);
     measure("simulated glasses, detector, 5 fps", GLASSES, BUSY);
 }
@@ -92,6 +96,7 @@ fn status_mb(daemon: &Child, key: &str) -> f64 {
 fn cpu_seconds(daemon: &Child) -> f64 {
     let stat = proc(daemon, "stat");
     let after_name = stat.rsplit_once(')').expect("a name in parentheses").1;
-    let ticks = after_name.split_whitespace().skip(11).take(2).map(|field| field.parse::<f64>().expect("a number"));
+    let ticks =
+        after_name.split_whitespace().skip(11).take(2).map(|field| field.parse::<f64>().expect("a number"));
     ticks.sum::<f64>() / TICKS_PER_SECOND
 }

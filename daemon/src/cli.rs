@@ -87,6 +87,9 @@ pub struct DemoArgs {
     /// Seed of the simulated world and of the questions.
     #[arg(long, default_value_t = 7)]
     pub seed: u64,
+    /// Seconds that a wearer waits for an answer before taking it for lost.
+    #[arg(long, default_value_t = 15, value_name = "SECONDS")]
+    pub patience: u64,
     /// Use this broker (mqtt://host:port) in place of one in process.
     #[arg(long, value_name = "URL")]
     pub broker: Option<String>,

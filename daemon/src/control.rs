@@ -82,7 +82,8 @@ pub fn spawn(path: &Path, events: mpsc::Sender<Event>) -> anyhow::Result<Control
         std::fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
     }
     remove_stale(path)?;
-    let listener = UnixListener::bind(path).with_context(|| format!("cannot listen on {}", path.display()))?;
+    let listener =
+        UnixListener::bind(path).with_context(|| format!("cannot listen on {}", path.display()))?;
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o660))
         .with_context(|| format!("cannot set the permissions of {}", path.display()))?;
     let task = tokio::spawn(accept(listener, events));
@@ -160,7 +161,10 @@ async fn serve(stream: UnixStream, events: mpsc::Sender<Event>) -> std::io::Resu
 /// Sends a request and hands every reply to `each` until the daemon closes.
 pub async fn request(path: &Path, request: &Request, mut each: impl FnMut(Reply)) -> anyhow::Result<()> {
     let stream = UnixStream::connect(path).await.with_context(|| {
-        format!("no glassd answers on {}; is it running, and is this its gateway.control_socket?", path.display())
+        format!(
+            "no glassd answers on {}; is it running, and is this its gateway.control_socket?",
+            path.display()
+        )
     })?;
     let (reader, mut writer) = stream.into_split();
     let mut line = serde_json::to_vec(request)?;

@@ -61,8 +61,7 @@ impl Daemon {
         let clock = Clock::start();
         let detector = load_detector(config)?;
         let policies = load_policies(config)?;
-        let mut gateway =
-            Gateway::new(settings(config, &detector, policies, clock.now()), clock.now());
+        let mut gateway = Gateway::new(settings(config, &detector, policies, clock.now()), clock.now());
 
         let (events, loop_events) = mpsc::channel(MAX_EVENTS);
         let (outbox_events, outbox_done) = mpsc::channel(MAX_EVENTS);
@@ -169,7 +168,9 @@ pub fn load_detector(config: &Config) -> anyhow::Result<Detector> {
         return glassd_inference::embedded().context("the embedded detector");
     }
     let store = crate::models::store(config)?;
-    store.detector(&config.models.detector).with_context(|| format!("models.detector = {:?}", config.models.detector))
+    store
+        .detector(&config.models.detector)
+        .with_context(|| format!("models.detector = {:?}", config.models.detector))
 }
 
 /// Loads the built-in policies and the files that replace some of them.
@@ -182,7 +183,8 @@ pub fn load_policies(config: &Config) -> anyhow::Result<Policies> {
 }
 
 fn load_policy(path: &Path) -> anyhow::Result<glassd_policies::PolicyFile> {
-    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read the policy {}", path.display()))?;
+    let text = std::fs::read_to_string(path)
+        .with_context(|| format!("cannot read the policy {}", path.display()))?;
     glassd_policies::PolicyFile::parse(&text).with_context(|| format!("in the policy {}", path.display()))
 }
 

@@ -1,8 +1,8 @@
 //! The one event loop: one closed enum of all that can wake it; handle one input, drain all outputs,
 //! repeat. It never waits on a full channel.
 
-use glassd_core::gateway::{Gateway, Input};
 use glassd_core::Timestamp;
+use glassd_core::gateway::{Gateway, Input};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::clock::Clock;
@@ -53,7 +53,13 @@ pub struct Sources {
 }
 
 /// Runs until [`Event::Shutdown`], or until every sender is gone.
-pub async fn run(mut gateway: Gateway, mut io: Io, mut sources: Sources, clock: Clock, mut manager: ServiceManager) {
+pub async fn run(
+    mut gateway: Gateway,
+    mut io: Io,
+    mut sources: Sources,
+    clock: Clock,
+    mut manager: ServiceManager,
+) {
     loop {
         let due = gateway.poll_timeout().map(|(at, _)| clock.instant(at));
         let beat = manager.interval().map(|interval| tokio::time::Instant::now() + interval / 2);

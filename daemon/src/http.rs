@@ -32,9 +32,9 @@ pub async fn spawn(
     events: mpsc::Sender<Event>,
     metrics: Arc<Metrics>,
 ) -> anyhow::Result<(SocketAddr, JoinHandle<()>)> {
-    let listener = TcpListener::bind(listen)
-        .await
-        .with_context(|| format!("cannot serve metrics on http.listen = {listen:?}; is another glassd running?"))?;
+    let listener = TcpListener::bind(listen).await.with_context(|| {
+        format!("cannot serve metrics on http.listen = {listen:?}; is another glassd running?")
+    })?;
     let address = listener.local_addr().context("the metrics listener has no address")?;
     let router = Router::new()
         .route("/metrics", get(metrics_page))

@@ -80,7 +80,9 @@ impl Io {
             Event::Vision(done) => vec![self.handle_vision(done)],
             Event::Outbox(event) => handle_outbox(event).into_iter().collect(),
             Event::Uplink(event) => self.handle_uplink(event),
-            Event::Control { request, replies } => self.handle_request(request, Source::Cli, Some(replies), gateway),
+            Event::Control { request, replies } => {
+                self.handle_request(request, Source::Cli, Some(replies), gateway)
+            }
             // The loop itself takes these.
             Event::Snapshot(_) | Event::Shutdown => Vec::new(),
         }
@@ -120,7 +122,9 @@ impl Io {
             "ask" => serde_json::from_slice::<Ask>(payload)
                 .ok()
                 .or_else(|| {
-                    let text = std::str::from_utf8(payload).ok().filter(|text| !text.trim_start().starts_with('{'))?;
+                    let text = std::str::from_utf8(payload)
+                        .ok()
+                        .filter(|text| !text.trim_start().starts_with('{'))?;
                     Some(Ask { text: text.to_owned(), glasses: None, query: None })
                 })
                 .map(Request::Ask),
@@ -214,7 +218,11 @@ impl Io {
             total_ms = answered.total_ms(),
             "a query ended"
         );
-        for (stage, from, to) in [("store", None, "accepted"), ("look", Some("accepted"), "looked"), ("cloud", Some("published"), "answered")] {
+        for (stage, from, to) in [
+            ("store", None, "accepted"),
+            ("look", Some("accepted"), "looked"),
+            ("cloud", Some("published"), "answered"),
+        ] {
             let start = from.map_or(Some(0.0), |from| answered.at_ms(from));
             if let (Some(start), Some(end)) = (start, answered.at_ms(to)) {
                 self.observe_ms(stage, end - start);
@@ -347,7 +355,8 @@ impl Io {
     /// One line for `systemctl status`.
     pub fn status_line(&self, gateway: &Gateway) -> String {
         let connected = gateway.glasses().filter(|glasses| glasses.connected).count();
-        let answered: u64 = ["local", "cloud"].map(|how| gateway.counters().get(Counter::QueriesEnded(how))).iter().sum();
+        let answered: u64 =
+            ["local", "cloud"].map(|how| gateway.counters().get(Counter::QueriesEnded(how))).iter().sum();
         format!(
             "{connected} glasses, broker {}, {} open, {answered} answered",
             if self.state.connected { "connected" } else { "disconnected" },

@@ -11,11 +11,11 @@ pub mod commands;
 pub mod config;
 pub mod control;
 pub mod daemon;
+#[cfg(feature = "demo")]
+pub mod demo;
 pub mod event_loop;
 pub mod http;
 pub mod io;
-#[cfg(feature = "demo")]
-pub mod demo;
 #[cfg(feature = "demo")]
 pub mod links;
 pub mod models;

@@ -18,7 +18,8 @@ pub fn mqtt_password(config: &Config) -> anyhow::Result<Option<String>> {
     match credential(MQTT_PASSWORD) {
         Some(path) => {
             // The unit's default for a credential that is not set is one space.
-            Ok(Some(read(&path).with_context(|| format!("the credential {MQTT_PASSWORD}"))?).filter(|p| !p.is_empty()))
+            Ok(Some(read(&path).with_context(|| format!("the credential {MQTT_PASSWORD}"))?)
+                .filter(|p| !p.is_empty()))
         }
         None => Ok(None),
     }

@@ -1,5 +1,6 @@
 //! Logs and metrics.
 
+use std::collections::BTreeMap;
 use std::io::IsTerminal;
 use std::sync::Mutex;
 use std::time::Duration;
@@ -46,10 +47,15 @@ pub fn init(quiet: Quiet) {
         Some(journal) => registry.with(journal.with_field_prefix(Some("GLASSD".to_owned()))).try_init(),
         None => {
             let ansi = std::io::stderr().is_terminal();
-            registry.with(tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(ansi)).try_init()
+            registry
+                .with(tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(ansi))
+                .try_init()
         }
     };
 }
+
+/// Label of a counter: name and value.
+type Label = Option<(&'static str, &'static str)>;
 
 /// Label of a stage.
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -99,7 +105,10 @@ impl Metrics {
     /// Writes everything in the OpenMetrics text format.
     pub fn render(&self, snapshot: Snapshot) -> Result<String, std::fmt::Error> {
         let mut page = String::new();
-        text::encode_registry(&mut page, &self.registry.lock().unwrap_or_else(std::sync::PoisonError::into_inner))?;
+        text::encode_registry(
+            &mut page,
+            &self.registry.lock().unwrap_or_else(std::sync::PoisonError::into_inner),
+        )?;
         let mut now = Registry::with_prefix("glassd");
         now.register_collector(Box::new(snapshot));
         text::encode(&mut page, &now)?;
@@ -109,14 +118,20 @@ impl Metrics {
 
 impl Collector for Snapshot {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
-        let mut by_name: std::collections::BTreeMap<&str, Vec<(Option<(&str, &str)>, u64)>> = Default::default();
+        let mut by_name: std::collections::BTreeMap<&str, Vec<(Option<(&str, &str)>, u64)>> =
+            Default::default();
         for (counter, value) in self.counters.iter() {
             let (name, label) = counter.metric();
             by_name.entry(name).or_default().push((label, value));
         }
         for (name, values) in by_name {
             let help = name.replace('_', " ");
-            let mut family = encoder.encode_descriptor(name, &help, None, prometheus_client::metrics::MetricType::Counter)?;
+            let mut family = encoder.encode_descriptor(
+                name,
+                &help,
+                None,
+                prometheus_client::metrics::MetricType::Counter,
+            )?;
             for (label, value) in values {
                 let counter = ConstCounter::new(value);
                 match label {

@@ -95,7 +95,10 @@ impl Vision {
         let thread_shared = Arc::clone(&shared);
         std::thread::Builder::new()
             .name("vision".to_owned())
-            .spawn(move || Worker { detector, probers: BTreeMap::new(), decoded: BTreeMap::new() }.run(&thread_shared, &events))
+            .spawn(move || {
+                Worker { detector, probers: BTreeMap::new(), decoded: BTreeMap::new() }
+                    .run(&thread_shared, &events);
+            })
             .context("cannot start the vision thread")?;
         Ok(Self { shared })
     }
@@ -187,7 +190,8 @@ impl Worker {
     fn decode(&mut self, frame: &Frame, stages: &mut Stages) -> Result<&Image, FrameFailure> {
         let known = self.decoded.get(&frame.glasses).is_some_and(|(id, _)| *id == frame.id);
         if !known {
-            let image = timed(stages, "decode", || glassd_media::decode(&frame.jpeg)).map_err(|error| undecodable(&error))?;
+            let image = timed(stages, "decode", || glassd_media::decode(&frame.jpeg))
+                .map_err(|error| undecodable(&error))?;
             self.decoded.insert(frame.glasses.clone(), (frame.id, image.turned(upright(frame.orientation))));
         }
         let (_, image) = &self.decoded[&frame.glasses];
@@ -220,7 +224,12 @@ impl Worker {
         Ok(Scene { seen_at: frame.taken_at, objects: objects.collect() })
     }
 
-    fn prepare(&mut self, frame: &Frame, compression: Compression, stages: &mut Stages) -> Result<Vec<u8>, FrameFailure> {
+    fn prepare(
+        &mut self,
+        frame: &Frame,
+        compression: Compression,
+        stages: &mut Stages,
+    ) -> Result<Vec<u8>, FrameFailure> {
         self.decode(frame, stages)?;
         let (_, image) = &self.decoded[&frame.glasses];
         Ok(timed(stages, "shrink", || {

@@ -1,5 +1,7 @@
 //! Configuration: sources, ranges, unknown keys, and the generated reference.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
 mod support;
 
 use std::path::Path;
@@ -20,7 +22,8 @@ fn check(config: &Path, environment: &[(&str, &str)]) -> (Output, String) {
         .envs(environment.iter().copied())
         .output()
         .unwrap();
-    let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    let text =
+        String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
     (output, text)
 }
 
@@ -59,7 +62,14 @@ fn all_problems_are_reported_at_once() {
     write(folder.path(), "glassd.toml", text);
     let (output, text) = check(&folder.path().join("glassd.toml"), &[]);
     assert!(!output.status.success());
-    for key in ["mqtt.broker:", "mqtt.brocker:", "uplink.in_flight:", "uplink.kilobytes_per_minute:", "http.listen:", "colours:"] {
+    for key in [
+        "mqtt.broker:",
+        "mqtt.brocker:",
+        "uplink.in_flight:",
+        "uplink.kilobytes_per_minute:",
+        "http.listen:",
+        "colours:",
+    ] {
         assert!(text.contains(key), "{key} is missing in\n{text}");
     }
     assert!(text.contains("6 problems"), "{text}");
@@ -69,7 +79,11 @@ fn all_problems_are_reported_at_once() {
 fn later_sources_win() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::create_dir(folder.path().join("glassd.d")).unwrap();
-    write(folder.path(), "glassd.toml", "[gateway]\nname = \"file\"\nlanguage = \"de\"\nbutton_question = \"a\"\n");
+    write(
+        folder.path(),
+        "glassd.toml",
+        "[gateway]\nname = \"file\"\nlanguage = \"de\"\nbutton_question = \"a\"\n",
+    );
     write(folder.path(), "glassd.d/20.toml", "[gateway]\nname = \"second\"\n");
     write(folder.path(), "glassd.d/10.toml", "[gateway]\nname = \"first\"\nlanguage = \"sw\"\n");
     write(folder.path(), "glassd.d/ignored.txt", "nonsense");

@@ -1,5 +1,7 @@
 //! The demo as people run it: it works, and it notices when a part does not.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
 mod support;
 
 use std::path::Path;
@@ -45,7 +47,7 @@ fn answers_here_and_in_the_cloud_and_all_are_checked() {
 #[test]
 fn a_broken_part_is_noticed() {
     let check = |part: &str, complaint: &str| {
-        let output = demo(&["--questions", "6", "--break", part]).output().unwrap();
+        let output = demo(&["--questions", "6", "--patience", "8", "--break", part]).output().unwrap();
         assert_eq!(output.status.code(), Some(1), "{part}: {}", said(&output));
         assert!(said(&output).contains(complaint), "{part}: {}", said(&output));
     };
@@ -61,7 +63,7 @@ fn a_broker_killed_in_the_middle_loses_and_repeats_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let json = folder.path().join("summary.json");
     let queries = broker.subscribe("glassd/demo/query");
-    let mut command = demo(&["--questions", "18", "--broker", &broker.url(), "--json"]);
+    let mut command = demo(&["--questions", "18", "--patience", "60", "--broker", &broker.url(), "--json"]);
     let mut process = Process(command.arg(&json).stdout(Stdio::null()).spawn().unwrap());
     // Twice: each time while a hard query is on its way.
     for _ in 0..2 {

@@ -7,7 +7,8 @@ use std::process::Command;
 
 /// The folder of real models and photos, or `None`, with a word about it.
 fn data() -> Option<PathBuf> {
-    let folder = std::env::var_os("GLASSD_DATA").map_or_else(|| support::root().join("../shared/data"), PathBuf::from);
+    let folder =
+        std::env::var_os("GLASSD_DATA").map_or_else(|| support::root().join("../shared/data"), PathBuf::from);
     if folder.join("detection/images/bus.jpg").is_file() {
         Some(folder)
     } else {
@@ -37,7 +38,8 @@ fn counts_the_people_at_the_bus_here() {
         .arg(&json)
         .output()
         .unwrap();
-    let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    let said =
+        String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{said}");
     let report: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(&json).unwrap()).unwrap();
     let answer = &report["answers"][0];

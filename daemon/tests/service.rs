@@ -47,7 +47,11 @@ fn serves_metrics_and_health() {
         page.lines().any(|line| line.starts_with("glassd_frames_perceived_total ") && !line.ends_with(" 0"))
     });
     let page = gateway.get("/metrics").1;
-    assert!(page.contains("glassd_stage_seconds_bucket{le=") || page.contains("glassd_stage_seconds_bucket{stage="), "{page}");
+    assert!(
+        page.contains("glassd_stage_seconds_bucket{le=")
+            || page.contains("glassd_stage_seconds_bucket{stage="),
+        "{page}"
+    );
     assert!(page.contains("glassd_resident_bytes "), "{page}");
     assert!(page.ends_with("# EOF\n"));
 }
@@ -70,7 +74,8 @@ fn tells_the_service_manager() {
     let mut hear = |what: &str| {
         let mut buffer = [0; 4096];
         while !said.contains(what) {
-            let length = manager.recv(&mut buffer).unwrap_or_else(|_| panic!("never heard {what} after\n{said}"));
+            let length =
+                manager.recv(&mut buffer).unwrap_or_else(|_| panic!("never heard {what} after\n{said}"));
             said += &text(&buffer[..length]);
             said.push('\n');
         }
@@ -125,7 +130,8 @@ fn a_killed_gateway_answers_what_it_had_accepted() {
     gateway.start();
     wait_until("the broker is connected", || gateway.get("/readyz").0 == 200);
     let queries = broker.subscribe("glassd/test/query");
-    let mut client = Process(gateway.command(&["ask", "why is the sky blue"]).stderr(Stdio::null()).spawn().unwrap());
+    let mut client =
+        Process(gateway.command(&["ask", "why is the sky blue"]).stderr(Stdio::null()).spawn().unwrap());
     wait_until("the query is published", || !queries.lines().is_empty());
     gateway.kill();
     let _ = client.0.wait();

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use glassd::broker::{Broker, BrokerError};
 use glassd::mqtt::{BrokerAddress, NotPublished, Publication, Topics, Uplink, UplinkEvent, UplinkSettings};
-use glassd_cloud::{Backend, OpenAi, OpenAiSettings, Worker, WorkerConfig};
+use glassd_cloud::{Backend, Counts, OpenAi, OpenAiSettings, Worker, WorkerConfig};
 use glassd_core::QueryId;
 use glassd_core::wire::{AnswerMessage, Encoding, QueryMessage, VERSION};
 use model_server::{Act, ModelServer};
@@ -23,6 +23,8 @@ use mosquitto::Mosquitto;
 use peer::{PATIENCE, Peer};
 use rumqttc::v5::mqttbytes::v5::PublishProperties;
 use tokio::sync::mpsc::{Receiver, channel};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
 
 /// A broker of each kind: its port, and what stops it.
 fn brokers() -> Vec<(&'static str, u16, Option<Mosquitto>)> {
@@ -200,6 +202,59 @@ async fn large_messages_pass_both_ways() {
     }
 }
 
+/// Starts a worker; dropping the sender, or sending, stops it.
+fn worker(port: u16, server: &ModelServer) -> (oneshot::Sender<()>, JoinHandle<Counts>) {
+    let backend = OpenAi::new(OpenAiSettings {
+        base_url: server.url(),
+        model: "m".to_owned(),
+        key: None,
+        prompt: String::new(),
+    });
+    let config = WorkerConfig::new(BrokerAddress::new("127.0.0.1", port), Backend::OpenAi(backend.unwrap()));
+    let (stop, stopped) = oneshot::channel::<()>();
+    let task = tokio::spawn(Worker::run(config, async {
+        let _ = stopped.await;
+    }));
+    (stop, task)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_workers_share_the_load() {
+    for (name, port, _broker) in brokers() {
+        let servers = [ModelServer::start([Act::Say("one")]), ModelServer::start([Act::Say("two")])];
+        let workers = servers.each_ref().map(|server| worker(port, server));
+        let (uplink, mut events) = connected(port).await;
+        let mut warm_up = 1000;
+        while servers.iter().any(|server| server.seen().is_empty()) {
+            uplink.publish(publication(warm_up, message(warm_up, Encoding::Cbor))).unwrap();
+            warm_up += 1;
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            assert!(warm_up < 1400, "{name}: both workers subscribe");
+        }
+        let before = servers.each_ref().map(|server| server.seen().len());
+        for id in 1..=20 {
+            uplink.publish(publication(id, message(id, Encoding::Cbor))).unwrap();
+        }
+        let mut answered = std::collections::BTreeSet::new();
+        while answered.len() < 20 {
+            let UplinkEvent::Answer { correlation, .. } = next(&mut events).await else {
+                panic!("{name}: the broker is gone after {answered:?}");
+            };
+            let id = QueryId::from_correlation(&correlation).unwrap().0;
+            assert!(id >= 1000 || answered.insert(id), "{name}: {id} was answered twice");
+        }
+        let after = servers.each_ref().map(|server| server.seen().len());
+        let shares = [after[0] - before[0], after[1] - before[1]];
+        assert_eq!(shares.iter().sum::<usize>(), 20, "{name}");
+        assert!(shares.iter().all(|share| *share >= 5), "{name}: {shares:?}");
+        for (stop, task) in workers {
+            stop.send(()).unwrap();
+            tokio::time::timeout(PATIENCE, task).await.unwrap().unwrap();
+        }
+        uplink.shutdown().await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn queries_come_back_answered_whatever_the_order() {
     for (name, port, _broker) in brokers() {
@@ -207,18 +262,7 @@ async fn queries_come_back_answered_whatever_the_order() {
             // The first answer takes until the others are there: acknowledgements must wait for it,
             // or rumqttd closes the connection.
             let server = ModelServer::start([Act::SayWhenReleased("slow"), Act::Say("quick")]);
-            let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-            let backend = OpenAi::new(OpenAiSettings {
-                base_url: server.url(),
-                model: "m".to_owned(),
-                key: None,
-                prompt: String::new(),
-            });
-            let broker = glassd_cloud::BrokerAddress::new("127.0.0.1", port);
-            let config = WorkerConfig::new(broker, Backend::OpenAi(backend.unwrap()));
-            let worker = tokio::spawn(Worker::run(config, async {
-                let _ = stopped.await;
-            }));
+            let (stop, worker) = worker(port, &server);
             let (events, mut events_in) = channel(256);
             let settings = UplinkSettings {
                 encoding,

@@ -20,8 +20,8 @@ mod inquiry;
 mod link;
 mod worker;
 
-pub use glassd_core::broker::{BrokerAddress, InvalidBrokerAddress};
 pub use backend::{
     Backend, BackendError, DEFAULT_PROMPT, InvalidBackend, OpenAi, OpenAiSettings, Question, Reply,
 };
+pub use glassd_core::broker::{BrokerAddress, InvalidBrokerAddress};
 pub use worker::{Counts, Worker, WorkerConfig};

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Parser;
-use glassd_cloud::{Backend, BrokerAddress, DEFAULT_PROMPT, OpenAi, OpenAiSettings, Worker, WorkerConfig};
+use glassd_cloud::{
+    Backend, BrokerAddress, Counts, DEFAULT_PROMPT, OpenAi, OpenAiSettings, Worker, WorkerConfig,
+};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
@@ -70,19 +72,23 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
         .enable_all()
         .build()
         .context("cannot start the async runtime")?;
-    runtime.block_on(async {
-        let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
-        let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
-        let shutdown = async {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = interrupt.recv() => {}
-            }
-        };
-        let counts = Worker::run(config, shutdown).await;
-        tracing::info!("stopped: {counts}");
-        Ok(())
-    })
+    let stopped = runtime.block_on(work(config));
+    // A request that outlasted the worker's patience would hold up the end of the process for its time-out.
+    runtime.shutdown_background();
+    tracing::info!("stopped: {}", stopped?);
+    Ok(())
+}
+
+async fn work(config: WorkerConfig) -> anyhow::Result<Counts> {
+    let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
+    let shutdown = async {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    };
+    Ok(Worker::run(config, shutdown).await)
 }
 
 fn config(arguments: Arguments) -> anyhow::Result<WorkerConfig> {

@@ -13,10 +13,10 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use glassd_core::broker::BrokerAddress;
 use crate::backend::{Backend, BackendError, Question};
 use crate::inquiry::{Inquiry, Key, ReplyTo, failed};
 use crate::link::{Link, LinkEvent, Lost};
+use glassd_core::broker::BrokerAddress;
 
 /// Waits between connections to the broker.
 const RECONNECT: Backoff = Backoff { base: Duration::from_millis(500), max: Duration::from_secs(30) };

@@ -330,39 +330,6 @@ async fn an_expired_query_is_not_answered() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn two_workers_share_the_load() {
-    let Some(broker) = Mosquitto::start("") else { return };
-    let servers = [ModelServer::start([Act::Say("one")]), ModelServer::start([Act::Say("two")])];
-    let workers = [0, 1].map(|i| Running::start(broker.port(), &servers[i], |_| {}));
-    let mut peer = Peer::connect(broker.port(), "gateway", ANSWER).await;
-    let mut warm_up = 1000;
-    while servers.iter().any(|server| server.seen().is_empty()) {
-        ask(&peer, warm_up).await;
-        warm_up += 1;
-        assert!(warm_up < 1400, "both workers subscribe");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-    let before = servers.each_ref().map(|server| server.seen().len());
-    for id in 1..=20 {
-        ask(&peer, id).await;
-    }
-    let mut answered = std::collections::BTreeSet::new();
-    while answered.len() < 20 {
-        let id = answer(&peer.next().await).query.0;
-        if id <= 20 {
-            assert!(answered.insert(id), "{id} was answered twice");
-        }
-    }
-    let after = servers.each_ref().map(|server| server.seen().len());
-    let shares = [after[0] - before[0], after[1] - before[1]];
-    assert_eq!(shares.iter().sum::<usize>(), 20);
-    assert!(shares.iter().all(|share| *share >= 5), "{shares:?}");
-    for worker in workers {
-        worker.stop().await;
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn a_worker_told_to_stop_finishes_what_is_at_work() {
     let Some(broker) = Mosquitto::start("") else { return };
     let server = ModelServer::start([Act::SayWhenReleased("at last")]);

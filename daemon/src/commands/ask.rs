@@ -9,7 +9,12 @@ use crate::config::Config;
 use crate::control::{Ask, Reply, Request, request};
 
 /// Asks, prints notices on standard error and the answer on standard output.
-pub(super) async fn ask(config: &Config, text: String, glasses: Option<GlassesId>, json: bool) -> anyhow::Result<ExitCode> {
+pub(super) async fn ask(
+    config: &Config,
+    text: String,
+    glasses: Option<GlassesId>,
+    json: bool,
+) -> anyhow::Result<ExitCode> {
     let mut code = None;
     let ask = Request::Ask(Ask { text, glasses, query: None });
     request(&config.gateway.control_socket, &ask, |reply| match reply {
@@ -21,7 +26,8 @@ pub(super) async fn ask(config: &Config, text: String, glasses: Option<GlassesId
             } else {
                 println!("{}", answered.answer);
             }
-            code = Some(if answered.ending == Ending::Answered { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+            code =
+                Some(if answered.ending == Ending::Answered { ExitCode::SUCCESS } else { ExitCode::FAILURE });
         }
         Reply::Error(error) => {
             eprintln!("glassd: {error}");
@@ -30,7 +36,9 @@ pub(super) async fn ask(config: &Config, text: String, glasses: Option<GlassesId
         Reply::Status(_) | Reply::Done {} => {}
     })
     .await?;
-    code.ok_or_else(|| anyhow::anyhow!("the daemon closed the connection without an answer; `glassd why last` may tell more"))
+    code.ok_or_else(|| {
+        anyhow::anyhow!("the daemon closed the connection without an answer; `glassd why last` may tell more")
+    })
 }
 
 /// Prints the state.
@@ -52,7 +60,8 @@ fn print_state(state: &serde_json::Value) {
         println!("{:14} {}", name.replace('_', " "), plain(value));
     }
     for (name, glasses) in state["glasses"].as_object().into_iter().flatten() {
-        let battery = glasses["battery"].as_u64().map_or("unknown".to_owned(), |percent| format!("{percent} %"));
+        let battery =
+            glasses["battery"].as_u64().map_or("unknown".to_owned(), |percent| format!("{percent} %"));
         let link = if glasses["connected"] == true { "connected" } else { "away" };
         println!("{name:14} {link}, battery {battery}, {} fps", plain(&glasses["fps"]));
         for reason in glasses["why"].as_array().into_iter().flatten() {

@@ -50,17 +50,23 @@ fn check(config: &Config) -> Vec<Finding> {
         ("state", state(config)),
         ("policies", policies(config)),
         ("detector", detector(config)),
-        ("password", crate::secrets::mqtt_password(config).map(|password| match password {
-            Some(_) => "is there".to_owned(),
-            None => "none is configured".to_owned(),
-        })),
+        (
+            "password",
+            crate::secrets::mqtt_password(config).map(|password| match password {
+                Some(_) => "is there".to_owned(),
+                None => "none is configured".to_owned(),
+            }),
+        ),
     ];
     if UnixStream::connect(&config.gateway.control_socket).is_ok() {
         findings.push(("ports", Ok("not checked: a glassd with this configuration is running".to_owned())));
     } else {
         findings.push(("metrics port", free(&config.http.listen, "http.listen")));
         if config.mqtt.broker.is_empty() {
-            findings.push(("broker port", free(&format!("127.0.0.1:{}", config.mqtt.local_port), "mqtt.local_port")));
+            findings.push((
+                "broker port",
+                free(&format!("127.0.0.1:{}", config.mqtt.local_port), "mqtt.local_port"),
+            ));
         }
     }
     findings
@@ -82,7 +88,8 @@ fn state(config: &Config) -> anyhow::Result<String> {
 fn policies(config: &Config) -> anyhow::Result<String> {
     crate::daemon::load_policies(config)?;
     for path in &config.policies.files {
-        let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+        let text =
+            std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
         let report = glassd_policies::test_file(&text).with_context(|| format!("in {}", path.display()))?;
         anyhow::ensure!(report.is_ok(), "{}: its own cases fail:\n{report}", path.display());
     }

@@ -36,7 +36,9 @@ pub fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
             runtime()?.block_on(replay::run(config, args))
         }
         Command::Check => Ok(check::run(path)),
-        Command::Ask { text, glasses, json } => runtime()?.block_on(ask::ask(&load(path)?, text, glasses, json)),
+        Command::Ask { text, glasses, json } => {
+            runtime()?.block_on(ask::ask(&load(path)?, text, glasses, json))
+        }
         Command::Status { json } => runtime()?.block_on(ask::status(&load(path)?, json)),
         Command::Why { query, json } => why::run(&load(path)?, query, json),
         Command::Models { command } => models::run(&load(path)?, &command),

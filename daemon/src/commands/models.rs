@@ -50,10 +50,15 @@ fn verify(config: &Config, only: Option<&str>) -> anyhow::Result<ExitCode> {
     }
     if !config.models.manifest.as_os_str().is_empty() {
         let store = crate::models::store(config)?;
-        for entry in store.manifest().models.iter().filter(|entry| only.is_none_or(|name| name == entry.name)) {
+        for entry in store.manifest().models.iter().filter(|entry| only.is_none_or(|name| name == entry.name))
+        {
             tell(&entry.name, store.verify(entry).map_err(|error| error.to_string()));
         }
     }
-    anyhow::ensure!(checked > 0, "no model is called {:?}; `glassd models list` lists them", only.unwrap_or_default());
+    anyhow::ensure!(
+        checked > 0,
+        "no model is called {:?}; `glassd models list` lists them",
+        only.unwrap_or_default()
+    );
     Ok(if refused == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -44,7 +44,13 @@ pub(super) fn explain(answered: &Answered) -> String {
     line("route", &answered.route.map_or("none".to_owned(), |route| format!("{route:?}").to_lowercase()));
     line("ending", &format!("{:?}", answered.ending).to_lowercase());
     if let Some(probability) = answered.probability {
-        line("candidate", &format!("{} (right with probability {probability:.2})", answered.candidate.as_ref().unwrap_or(&answered.answer)));
+        line(
+            "candidate",
+            &format!(
+                "{} (right with probability {probability:.2})",
+                answered.candidate.as_ref().unwrap_or(&answered.answer)
+            ),
+        );
     }
     if let Some(model) = &answered.model {
         line("cloud model", model);

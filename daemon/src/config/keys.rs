@@ -40,15 +40,35 @@ pub const KEYS: &[Key] = &[
     key("uplink.kilobytes_per_minute", "1 to 1000000", "Uplink budget for queries, never exceeded."),
     key("uplink.metered", "true or false", "The uplink costs money: fewer questions are forwarded."),
     key("uplink.in_flight", "1 to 64", "Most queries published and not yet answered."),
-    key("queries.lifetime_s", "1 to 604800", "A query without an answer expires after so many seconds, with notice."),
-    key("queries.answer_timeout_s", "1 to 3600", "A published query is published again after so many seconds."),
+    key(
+        "queries.lifetime_s",
+        "1 to 604800",
+        "A query without an answer expires after so many seconds, with notice.",
+    ),
+    key(
+        "queries.answer_timeout_s",
+        "1 to 3600",
+        "A published query is published again after so many seconds.",
+    ),
     key("queries.frame_wait_ms", "0 to 60000", "How long a question waits for a fresh frame."),
     key("queries.frame_freshness_ms", "0 to 60000", "How old a frame may be when the question is asked."),
-    key("http.listen", "address:port, or empty", "Where /metrics, /healthz and /readyz are served; empty for nowhere."),
+    key(
+        "http.listen",
+        "address:port, or empty",
+        "Where /metrics, /healthz and /readyz are served; empty for nowhere.",
+    ),
     key("models.detector", "\"embedded\", or a name of the manifest", "The model that sees."),
     key("models.manifest", "a path, or empty", "Manifest of installed models."),
-    key("models.directory", "a folder, or empty", "Where the manifest's files are; empty for the manifest's folder."),
-    key("policies.files", "paths", "Policy files that replace built-in ones; try them with `glassd policy test FILE`."),
+    key(
+        "models.directory",
+        "a folder, or empty",
+        "Where the manifest's files are; empty for the manifest's folder.",
+    ),
+    key(
+        "policies.files",
+        "paths",
+        "Policy files that replace built-in ones; try them with `glassd policy test FILE`.",
+    ),
 ];
 
 const GLASSES: &str = "\
@@ -67,7 +87,9 @@ const GLASSES: &str = "\
 /// Writes the annotated reference: every key with its meaning, its range and its default.
 pub fn reference() -> String {
     let defaults = toml::Value::try_from(Config::default()).expect("the default configuration is TOML");
-    let mut text = String::from("# Configuration of glassd: every key with its default. `glassd config reference` prints this.\n");
+    let mut text = String::from(
+        "# Configuration of glassd: every key with its default. `glassd config reference` prints this.\n",
+    );
     let mut section = "";
     for key in KEYS {
         let (part, name) = key.path.split_once('.').expect("a key has a section");

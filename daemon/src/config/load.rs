@@ -49,7 +49,10 @@ pub fn load(path: Option<&Path>) -> Result<Config, LoadError> {
         .map_err(|error| LoadError::Malformed(error.to_string()))?;
     let mut found = Vec::new();
     let config: Config = serde_ignored::deserialize(merged, |path| {
-        found.push(Problem { key: path.to_string(), what: "unknown key; `glassd config reference` lists them".to_owned() });
+        found.push(Problem {
+            key: path.to_string(),
+            what: "unknown key; `glassd config reference` lists them".to_owned(),
+        });
     })
     .map_err(|error| LoadError::Malformed(error.to_string()))?;
     found.extend(validate(&config));
@@ -63,7 +66,8 @@ fn source(path: &Path) -> config::File<config::FileSourceFile, config::FileForma
 /// `glassd.toml` → `glassd.d/*.toml`, by name.
 fn drop_ins(path: &Path) -> Result<Vec<PathBuf>, LoadError> {
     let folder = path.with_extension("d");
-    let unreadable = |error: &std::io::Error| LoadError::Unreadable { path: folder.clone(), reason: error.to_string() };
+    let unreadable =
+        |error: &std::io::Error| LoadError::Unreadable { path: folder.clone(), reason: error.to_string() };
     let entries = match std::fs::read_dir(&folder) {
         Ok(entries) => entries,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),

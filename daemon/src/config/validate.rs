@@ -33,7 +33,11 @@ pub fn validate(config: &Config) -> Vec<Problem> {
     };
     let c = config;
     check(c.gateway.name.parse::<glassd_core::GlassesId>().is_ok(), "gateway.name", &c.gateway.name);
-    check(!c.gateway.button_question.trim().is_empty(), "gateway.button_question", &c.gateway.button_question);
+    check(
+        !c.gateway.button_question.trim().is_empty(),
+        "gateway.button_question",
+        &c.gateway.button_question,
+    );
     check(!c.gateway.language.is_empty(), "gateway.language", &c.gateway.language);
     let broker = &c.mqtt.broker;
     check(broker.is_empty() || broker.parse::<BrokerAddress>().is_ok(), "mqtt.broker", broker);

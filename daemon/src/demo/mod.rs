@@ -30,8 +30,8 @@ use tokio::sync::{mpsc, oneshot};
 use self::live::Live;
 use self::model_server::Temper;
 use self::remote::Remote;
-pub use self::summary::{Stage, Summary};
 use self::summary::{BUDGET_KB_PER_MIN, Samples};
+pub use self::summary::{Stage, Summary};
 use self::wearer::{Outcome, Task, Way, Wearer, reconcile};
 use crate::cli::{BrokenPart, DemoArgs};
 use crate::config::{Config, GlassesConfig, GlassesKind};
@@ -85,6 +85,7 @@ pub async fn run(args: &DemoArgs) -> anyhow::Result<Summary> {
             remote: remote.clone(),
             ended: told,
             live: live.clone(),
+            patience: Duration::from_secs(args.patience),
         };
         let tasks = plan.iter().skip(index).step_by(WEARERS.len()).cloned().collect();
         wearers.push(tokio::spawn(wearer.wear(tasks)));

@@ -42,7 +42,8 @@ struct Model {
 
 /// Serves the model; returns its base URL.
 pub(super) async fn spawn(oracle: Oracle, temper: Temper) -> anyhow::Result<(SocketAddr, JoinHandle<()>)> {
-    let listener = TcpListener::bind("127.0.0.1:0").await.context("cannot serve the simulated cloud model")?;
+    let listener =
+        TcpListener::bind("127.0.0.1:0").await.context("cannot serve the simulated cloud model")?;
     let address = listener.local_addr().context("the simulated cloud model has no address")?;
     let router = Router::new()
         .route("/v1/chat/completions", post(complete))
@@ -64,7 +65,8 @@ async fn complete(State(model): State<Arc<Model>>, Json(request): Json<Value>) -
         Temper::Nonsense => "Seven purple elephants.".to_owned(),
         Temper::Honest => {
             let model = Arc::clone(&model);
-            let answer = tokio::task::spawn_blocking(move || model.oracle.answer(image.as_deref(), &question)).await;
+            let answer =
+                tokio::task::spawn_blocking(move || model.oracle.answer(image.as_deref(), &question)).await;
             match answer {
                 Ok(Some(answer)) => answer,
                 Ok(None) => "I cannot tell from this picture.".to_owned(),
@@ -72,8 +74,10 @@ async fn complete(State(model): State<Arc<Model>>, Json(request): Json<Value>) -
             }
         }
     };
-    let choice = json!({"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": answer}});
-    Json(json!({"id": "demo", "object": "chat.completion", "model": MODEL, "choices": [choice]})).into_response()
+    let choice =
+        json!({"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": answer}});
+    Json(json!({"id": "demo", "object": "chat.completion", "model": MODEL, "choices": [choice]}))
+        .into_response()
 }
 
 /// Finds the wearer's question (its first paragraph; a hint may follow) and picture in a chat request.

@@ -67,7 +67,8 @@ impl Samples {
         let stage = |(name, samples): (&&'static str, &Vec<f64>)| {
             let mut sorted = samples.clone();
             sorted.sort_by(f64::total_cmp);
-            let rank = |p: f64| sorted[((sorted.len() as f64 * p).ceil() as usize).clamp(1, sorted.len()) - 1];
+            let rank =
+                |p: f64| sorted[((sorted.len() as f64 * p).ceil() as usize).clamp(1, sorted.len()) - 1];
             Stage { name: (*name).to_owned(), count: sorted.len(), p50_ms: rank(0.50), p95_ms: rank(0.95) }
         };
         self.0.iter().map(stage).collect()
@@ -108,7 +109,10 @@ impl fmt::Display for Summary {
         row("local / cloud", format!("{} / {}  ({share:.0} % answered locally)", self.local, self.cloud))?;
         row("lost / duplicated", format!("{} / {}", self.lost, self.duplicated))?;
         row("to the cloud", format!("{:.0} KB/min", self.kb_per_min))?;
-        row("memory", format!("{:.0} MB (gateway, glasses, broker, worker and model together)", self.rss_mb))?;
+        row(
+            "memory",
+            format!("{:.0} MB (gateway, glasses, broker, worker and model together)", self.rss_mb),
+        )?;
         writeln!(text, "\n  {:<22}{:>8}{:>12}{:>12}", "stage", "count", "p50 ms", "p95 ms")?;
         for stage in &self.stages {
             let Stage { name, count, p50_ms, p95_ms } = stage;

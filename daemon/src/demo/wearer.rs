@@ -16,8 +16,6 @@ use crate::links::simulated::Direction;
 
 /// How long a wearer looks before asking: longer than a frame may be old (`queries.frame_freshness_ms`).
 const GAZE: Duration = Duration::from_millis(1200);
-/// When a wearer gives up on an answer.
-const PATIENCE: Duration = Duration::from_secs(15);
 
 /// One thing to look at and to ask.
 #[derive(Clone, Debug)]
@@ -64,6 +62,8 @@ pub(super) struct Wearer {
     pub ended: mpsc::Receiver<Answered>,
     /// The screen.
     pub live: Live,
+    /// When the wearer gives up on an answer.
+    pub(crate) patience: Duration,
 }
 
 impl Wearer {
@@ -76,7 +76,7 @@ impl Wearer {
             let _ = self.directions.send(Direction::LookAt(room)).await;
             tokio::time::sleep(GAZE).await;
             self.ask(&task).await;
-            let answered = tokio::time::timeout(PATIENCE, self.ended.recv()).await.ok().flatten();
+            let answered = tokio::time::timeout(self.patience, self.ended.recv()).await.ok().flatten();
             let right = answered.as_ref().is_some_and(|answered| {
                 answered.ending == Ending::Answered && task.question.judge(&answered.answer)
             });

@@ -23,9 +23,9 @@ use glassd_core::wire::Encoding;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-pub use glassd_core::broker::{BrokerAddress, InvalidBrokerAddress};
 pub use self::publication::{Publication, event_of};
 pub use self::topics::Topics;
+pub use glassd_core::broker::{BrokerAddress, InvalidBrokerAddress};
 
 /// Publications that wait for the connection. Full-queue rule: the publication is refused; a query is
 /// published again by the core, the state is retained and comes again, events are lost and counted.

@@ -66,7 +66,19 @@ impl Broker {
         let path = self.folder.path().join(format!("sub-{}", filter.replace(['/', '#', '+'], "_")));
         let file = std::fs::File::create(&path).unwrap();
         let child = Command::new(find("mosquitto_sub").unwrap())
-            .args(["-V", "5", "-h", "127.0.0.1", "-p", &self.mosquitto.port().to_string(), "-t", filter, "-v", "-q", "1"])
+            .args([
+                "-V",
+                "5",
+                "-h",
+                "127.0.0.1",
+                "-p",
+                &self.mosquitto.port().to_string(),
+                "-t",
+                filter,
+                "-v",
+                "-q",
+                "1",
+            ])
             .stdout(file)
             .spawn()
             .unwrap();
@@ -77,7 +89,20 @@ impl Broker {
 
     pub fn publish(&self, topic: &str, payload: &str) {
         let status = Command::new(find("mosquitto_pub").unwrap())
-            .args(["-V", "5", "-h", "127.0.0.1", "-p", &self.mosquitto.port().to_string(), "-t", topic, "-m", payload, "-q", "1"])
+            .args([
+                "-V",
+                "5",
+                "-h",
+                "127.0.0.1",
+                "-p",
+                &self.mosquitto.port().to_string(),
+                "-t",
+                topic,
+                "-m",
+                payload,
+                "-q",
+                "1",
+            ])
             .status()
             .unwrap();
         assert!(status.success());
@@ -191,7 +216,8 @@ pub fn worker(broker: &str, model: &ModelServer) {
         prompt: glassd_cloud::DEFAULT_PROMPT.to_owned(),
     })
     .unwrap();
-    let config = glassd_cloud::WorkerConfig::new(broker.parse().unwrap(), glassd_cloud::Backend::OpenAi(backend));
+    let config =
+        glassd_cloud::WorkerConfig::new(broker.parse().unwrap(), glassd_cloud::Backend::OpenAi(backend));
     std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(glassd_cloud::Worker::run(config, std::future::pending()));

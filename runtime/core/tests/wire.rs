@@ -119,6 +119,18 @@ fn query_bytes() {
     assert_eq!(String::from_utf8(message.encode(Encoding::Json)).as_deref(), Ok(json));
 }
 
+/// If this fails do not change the test: glasses read these bytes.
+#[test]
+fn answer_text_bytes() {
+    let header = [0x01, 0x23, 0x45, 0x67, 0x89, 0xAB, 0xCD, 0xEF];
+    let question = QueryId(0x0123_4567_89AB_CDEF);
+    for (kind, number) in [(Kind::Answer, 0), (Kind::Notice, 1)] {
+        let value = [&[1, number], &header[..], b"Three."].concat();
+        assert_eq!(answer_text::encode(kind, question, "Three.").value, value);
+        assert_eq!(answer_text::decode(&value), Some((kind, question, "Three.")));
+    }
+}
+
 #[test]
 fn messages_that_are_none() {
     let json = |text: &str| QueryMessage::decode(text.as_bytes(), Encoding::Json);

@@ -413,7 +413,7 @@ impl Session {
         };
         let previous = self.rate.as_ref().map(|decision| decision.value);
         let decision = around.policies.frame_rate.decide(&facts, previous);
-        if previous.is_none_or(|previous| (previous.fps - decision.value.fps).abs() > 0.25) {
+        if previous.is_none_or(|previous| is_told(previous, decision.value)) {
             effects.notice(Notice::FrameRate { glasses: self.id.clone(), decision: decision.clone() });
         }
         self.rate = Some(decision);
@@ -427,4 +427,9 @@ impl Session {
 
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// A change of rate is told when it is one in kind, or by more than a fifth: the link's limit wanders.
+fn is_told(previous: FrameRate, now: FrameRate) -> bool {
+    previous.mode != now.mode || (previous.fps - now.fps).abs() > previous.fps / 5.0
 }
