@@ -118,8 +118,7 @@ impl Metrics {
 
 impl Collector for Snapshot {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
-        let mut by_name: std::collections::BTreeMap<&str, Vec<(Option<(&str, &str)>, u64)>> =
-            Default::default();
+        let mut by_name: BTreeMap<&str, Vec<(Label, u64)>> = BTreeMap::new();
         for (counter, value) in self.counters.iter() {
             let (name, label) = counter.metric();
             by_name.entry(name).or_default().push((label, value));
