@@ -30,7 +30,7 @@ fn omi() {
 
 #[test]
 fn wire_cbor() {
-    check("wire-cbor", 20);
+    check("wire-cbor", 50);
 }
 
 #[test]
