@@ -8,9 +8,9 @@ use crate::world::{Camera, Room, RoomKind, TruthObject};
 
 /// Size of the pictures that are compared, in pixels: width, height.
 const THUMBNAIL: [u32; 2] = [32, 24];
-/// Correlation of the thumbnails from which a picture is taken for the room. A photo of the same view at JPEG
-/// quality 40 reaches 0.99 and more; of the closest other room out of a hundred, 0.94 (see the tests).
-const ALIKE: f32 = 0.97;
+/// Correlation of the thumbnails from which a picture is taken for the room. Of 100 photos, swayed and at JPEG
+/// quality 40, the worst reached 0.986 with its own room; of 400 rooms the closest pair, 0.873.
+const ALIKE: f32 = 0.94;
 
 /// What a picture must look like, and what is then true.
 #[derive(Clone, Debug)]
@@ -49,7 +49,10 @@ impl Oracle {
         let photo = thumbnail(photo);
         let likeness = |view: &View| photo.iter().zip(&view.thumbnail).map(|(a, b)| a * b).sum::<f32>();
         let scored = self.views.iter().map(|view| (likeness(view), view));
-        scored.max_by(|a, b| a.0.total_cmp(&b.0)).filter(|(likeness, _)| *likeness >= ALIKE).map(|(_, view)| view)
+        scored
+            .max_by(|a, b| a.0.total_cmp(&b.0))
+            .filter(|(likeness, _)| *likeness >= ALIKE)
+            .map(|(_, view)| view)
     }
 }
 

@@ -137,7 +137,8 @@ impl Question {
     }
 
     fn any_of(kinds: &[(Kind, bool)], room: &Room, camera: Camera, seed: u64) -> Self {
-        let mut kinds: Vec<Kind> = kinds.iter().filter(|(_, wanted)| *wanted).map(|(kind, _)| *kind).collect();
+        let mut kinds: Vec<Kind> =
+            kinds.iter().filter(|(_, wanted)| *wanted).map(|(kind, _)| *kind).collect();
         kinds.shuffle(&mut ChaCha8Rng::seed_from_u64(seed));
         let question = kinds.into_iter().find_map(|kind| Self::of(kind, room, camera, seed));
         question.expect("what is seen and what room it is can always be asked")

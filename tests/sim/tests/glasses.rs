@@ -71,7 +71,8 @@ fn a_broken_camera_sends_half_a_jpeg() {
     glasses.break_camera();
     glasses.handle_write(&control(-1), START);
     let values = notified(&mut glasses, Characteristic::PhotoData, START);
-    let jpeg: Vec<u8> = values[0][3..].iter().chain(values[1..].iter().flat_map(|v| &v[2..])).copied().collect();
+    let jpeg: Vec<u8> =
+        values[0][3..].iter().chain(values[1..].iter().flat_map(|v| &v[2..])).copied().collect();
     assert!(glassd_media::decode(&jpeg).is_err());
 }
 

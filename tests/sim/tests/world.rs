@@ -17,7 +17,8 @@ fn every_shape_colour_and_count_occurs() {
     }
     for shape in Shape::ALL {
         for colour in Colour::ALL {
-            let is_it = |object: &glassd_sim::world::TruthObject| (object.shape, object.colour) == (shape, colour);
+            let is_it =
+                |object: &glassd_sim::world::TruthObject| (object.shape, object.colour) == (shape, colour);
             assert!(rooms.iter().flatten().any(is_it), "no {} {}", colour.name(), shape.label());
         }
     }

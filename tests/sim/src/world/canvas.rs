@@ -85,8 +85,7 @@ impl Canvas {
             let v = (y as f32 + 0.5) / self.scale + self.origin[1];
             let row = &mut self.pixels[y * self.width..][columns.clone()];
             for (x, pixel) in columns.clone().zip(row) {
-                let (distance, colour, opacity) =
-                    shade([(x as f32 + 0.5) / self.scale + self.origin[0], v]);
+                let (distance, colour, opacity) = shade([(x as f32 + 0.5) / self.scale + self.origin[0], v]);
                 let share = (0.5 - distance * self.scale).clamp(0.0, 1.0) * opacity;
                 if share > 0.0 {
                     *pixel = mix(*pixel, colour, share);

@@ -330,7 +330,8 @@ fn poster(rng: &mut ChaCha8Rng, marks: &mut Vec<Mark>, horizon: f32) {
 fn shelf_of_books(rng: &mut ChaCha8Rng, marks: &mut Vec<Mark>, horizon: f32) {
     let (left, width) = (rng.random_range(0.0..460.0f32), rng.random_range(90.0..180.0f32));
     let y = rng.random_range(0.35..0.7) * horizon;
-    let board = Figure::Box { centre: [left + width / 2.0, y + 4.0], half: [width / 2.0 + 6.0, 4.0], turn: 0.0 };
+    let board =
+        Figure::Box { centre: [left + width / 2.0, y + 4.0], half: [width / 2.0 + 6.0, 4.0], turn: 0.0 };
     marks.push(Mark::plain(board, [0.4, 0.28, 0.18]));
     let mut x = left;
     while x < left + width - 8.0 {

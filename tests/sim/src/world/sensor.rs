@@ -36,11 +36,8 @@ impl Sensor {
         let light = [side * rng.random_range(0.25..0.8f32), rng.random_range(-0.9..-0.5), 0.65];
         let norm = light.iter().map(|v| v * v).sum::<f32>().sqrt();
         let shaken = rng.random_bool(0.25);
-        let drift = if shaken {
-            [rng.random_range(-7.0..7.0), rng.random_range(-3.0..3.0)]
-        } else {
-            [0.0; 2]
-        };
+        let drift =
+            if shaken { [rng.random_range(-7.0..7.0), rng.random_range(-3.0..3.0)] } else { [0.0; 2] };
         Self {
             light: light.map(|v| v / norm),
             gains: [1.0 + warm, 1.0 + tint, 1.0 - warm].map(|v| v * exposure),

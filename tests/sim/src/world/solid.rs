@@ -57,8 +57,7 @@ pub enum Colour {
 
 impl Colour {
     /// All colours, in the order of the detector's classes.
-    pub const ALL: [Self; 6] =
-        [Self::Red, Self::Green, Self::Blue, Self::Yellow, Self::Purple, Self::Orange];
+    pub const ALL: [Self; 6] = [Self::Red, Self::Green, Self::Blue, Self::Yellow, Self::Purple, Self::Orange];
 
     /// Returns the word for it.
     pub const fn name(self) -> &'static str {
@@ -148,10 +147,8 @@ impl Solid {
 
     /// Moves the thing so that its box is centred on a point.
     pub(crate) fn move_to(&mut self, point: Vec2) {
-        let by = sub(
-            point,
-            [(self.bounds[0] + self.bounds[2]) / 2.0, (self.bounds[1] + self.bounds[3]) / 2.0],
-        );
+        let by =
+            sub(point, [(self.bounds[0] + self.bounds[2]) / 2.0, (self.bounds[1] + self.bounds[3]) / 2.0]);
         self.centre = [self.centre[0] + by[0], self.centre[1] + by[1]];
         self.bounds = shifted(self.bounds, by);
     }
