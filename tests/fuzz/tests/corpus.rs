@@ -45,7 +45,7 @@ fn answer_text() {
 
 #[test]
 fn policy_file() {
-    check("policy-file", 50);
+    check("policy-file", 20);
 }
 
 #[test]
