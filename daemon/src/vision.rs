@@ -216,6 +216,7 @@ impl Worker {
             Object {
                 label: self.detector.labels()[detection.label].clone(),
                 colour: detection.colour.map(|(colour, _)| self.detector.colours()[colour].clone()),
+                present: detection.score >= self.detector.thresholds().decision,
                 probability: detection.probability,
                 colour_probability: detection.colour.map_or(1.0, |(_, probability)| probability),
                 bounds: BoundingBox { left, top, right, bottom },

@@ -86,7 +86,7 @@ pub struct EscalationPolicy {
 
 impl Default for EscalationPolicy {
     fn default() -> Self {
-        Self { local_probability: 0.8, metered_probability: 0.8, tentative_probability: 0.5 }
+        Self { local_probability: 0.8, metered_probability: 0.8, tentative_probability: 0.1 }
     }
 }
 

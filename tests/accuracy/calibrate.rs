@@ -40,6 +40,13 @@ fn main() {
     );
     let even = 1.0 / (1.0 + (calibration.intercept / calibration.slope).exp());
     println!("probability 0.5 at score {even:.3}");
+    let labelled: usize = pictures.iter().map(|picture| picture.labelled).sum();
+    let mut scores: Vec<f32> = hits.iter().map(|(score, _)| *score).collect();
+    scores.sort_by(|a, b| b.total_cmp(a));
+    match scores.get(labelled.saturating_sub(1)) {
+        Some(score) => println!("as many detections as the {labelled} labels from score {score:.3} on: counts without bias"),
+        None => println!("fewer detections than the {labelled} labels at any score"),
+    }
     println!("\nscore      detections  right  predicted");
     for bounds in [0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.01].windows(2) {
         let bin = hits.iter().filter(|(score, _)| (bounds[0]..bounds[1]).contains(score));
@@ -79,6 +86,8 @@ struct Picture {
     hits: Vec<(f32, bool)>,
     /// For each class that was detected: the scores, and how many there are in truth.
     classes: BTreeMap<usize, (Vec<f32>, usize)>,
+    /// How many objects there are in truth.
+    labelled: usize,
 }
 
 impl Picture {
@@ -118,7 +127,7 @@ fn truth(labels: &str) -> Vec<(usize, [f32; 4])> {
 }
 
 fn judged(found: &[Detection], truth: &[(usize, [f32; 4])]) -> Picture {
-    let mut picture = Picture { hits: Vec::new(), classes: BTreeMap::new() };
+    let mut picture = Picture { hits: Vec::new(), classes: BTreeMap::new(), labelled: truth.len() };
     let mut free = truth.to_vec();
     for detection in found {
         let partner = free

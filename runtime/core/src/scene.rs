@@ -31,6 +31,9 @@ pub struct Object {
     pub label: String,
     /// Its colour, where the model tells colours.
     pub colour: Option<String>,
+    /// Whether the model takes it for there: its score clears the model's decision threshold. That is chosen
+    /// for counts that are right on average, so a doubtful object may be present.
+    pub present: bool,
     /// Calibrated probability that the object is there and is what the label says, 0 to 1.
     pub probability: f32,
     /// Calibrated probability that the colour is right, given the object, 0 to 1; 1 without a colour.

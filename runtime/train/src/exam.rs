@@ -102,7 +102,7 @@ fn questions(detector: &Detector, sights: &[Sight]) {
     let mut tallies: BTreeMap<Kind, Tally> = BTreeMap::new();
     for sight in sights {
         let room = Room::random(sight.seed);
-        let scene = scene(&sight.detections, &vocabulary);
+        let scene = scene(&sight.detections, &vocabulary, detector.thresholds().decision);
         for kind in Kind::ALL.into_iter().filter(|kind| !kind.is_hard()) {
             let Some(question) = Question::of(kind, &room, Camera::default(), sight.seed) else { continue };
             let context = Context {
@@ -140,12 +140,13 @@ fn questions(detector: &Detector, sights: &[Sight]) {
     }
 }
 
-fn scene(detections: &[Detection], vocabulary: &Vocabulary) -> Scene {
+fn scene(detections: &[Detection], vocabulary: &Vocabulary, decision: f32) -> Scene {
     let object = |detection: &Detection| {
         let [left, top, right, bottom] = detection.bounds;
         Object {
             label: vocabulary.labels[detection.label].clone(),
             colour: detection.colour.map(|(colour, _)| vocabulary.colours[colour].clone()),
+            present: detection.score >= decision,
             probability: detection.probability,
             colour_probability: detection.colour.map_or(1.0, |(_, probability)| probability),
             bounds: BoundingBox { left, top, right, bottom },

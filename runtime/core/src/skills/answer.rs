@@ -111,18 +111,21 @@ fn is_there(subject: &Subject, scene: &Scene, vocabulary: &Vocabulary) -> Candid
 
 fn how_many(subject: &Subject, scene: &Scene, vocabulary: &Vocabulary) -> Candidate {
     let found = matching(subject, scene, vocabulary);
-    let count = found.iter().filter(|(_, probability)| *probability >= 0.5).count();
+    // Which of them to count is the model's decision, but for the colour.
+    let counts =
+        |(object, probability): &(&Object, f32)| object.present && 2.0 * probability >= object.probability;
+    let count = found.iter().filter(|found| counts(found)).count();
     let verb = if count == 1 { "is" } else { "are" };
     Candidate {
         text: format!("There {verb} {}.", words::counted(count, &subject.describe())),
-        probability: all_right(found.iter().map(|(_, probability)| *probability)),
+        probability: all_right(found.iter().map(|found| (counts(found), found.1))),
         evidence: evidence(&found),
     }
 }
 
 fn see(scene: &Scene) -> Candidate {
     let mut groups: BTreeMap<(Option<&str>, &str), usize> = BTreeMap::new();
-    let (seen, _): (Vec<&Object>, Vec<&Object>) = scene.objects.iter().partition(|o| o.probability >= 0.5);
+    let (seen, _): (Vec<&Object>, Vec<&Object>) = scene.objects.iter().partition(|o| o.present);
     for object in &seen {
         *groups.entry((object.colour.as_deref(), object.label.as_str())).or_default() += 1;
     }
@@ -141,14 +144,14 @@ fn see(scene: &Scene) -> Candidate {
     let with_probability: Vec<(&Object, f32)> = scene.objects.iter().map(|o| (o, o.probability)).collect();
     Candidate {
         text,
-        probability: all_right(scene.objects.iter().map(|o| o.probability)) * colours,
+        probability: all_right(scene.objects.iter().map(|o| (o.present, o.probability))) * colours,
         evidence: evidence(&with_probability),
     }
 }
 
-/// Probability that each object was judged right by its own 0.5, taking them as independent.
-fn all_right(probabilities: impl Iterator<Item = f32>) -> f32 {
-    probabilities.map(|probability| probability.max(1.0 - probability)).product()
+/// Probability that each object was judged right (there, with this probability), taking them as independent.
+fn all_right(judged: impl Iterator<Item = (bool, f32)>) -> f32 {
+    judged.map(|(there, probability)| if there { probability } else { 1.0 - probability }).product()
 }
 
 fn battery(context: &Context<'_>) -> Option<Candidate> {

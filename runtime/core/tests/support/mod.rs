@@ -50,6 +50,7 @@ pub fn object(colour: &str, label: &str, probability: f32) -> Object {
     Object {
         label: label.to_owned(),
         colour: Some(colour.to_owned()),
+        present: probability >= 0.5,
         probability,
         colour_probability: 0.99,
         bounds: BoundingBox { left: 0.1, top: 0.1, right: 0.3, bottom: 0.3 },
