@@ -1,5 +1,7 @@
 //! Writes rooms as one PNG to look at: `cargo run --release -p glassd-sim --example gallery -- FILE [SEED…]`.
 
+#![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "a tool beside the pure crate")]
+
 use glassd_media::Image;
 use glassd_sim::world::{Camera, Room};
 

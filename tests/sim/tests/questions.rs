@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use glassd_media::{Turn, encode, shrink_jpeg};
 use glassd_sim::cloud::Oracle;
 use glassd_sim::questions::{Expected, Kind, Question};
-use glassd_sim::world::{Camera, Colour, Room, RoomKind, Shape};
+use glassd_sim::world::{Camera, Colour, Room, RoomKind, Shape, TruthObject};
 
 #[test]
 fn answers_are_judged_by_their_facts() {
@@ -19,7 +19,7 @@ fn answers_are_judged_by_their_facts() {
     };
     check(
         &Expected::Count(2),
-        &["2", "There are 2 balls.", "I count two.", "Two red balls"],
+        &["2", "There are 2 balls.", "I count two.", "Two red balls", "Two: I see 2 balls."],
         &["There are 3 balls.", "There are 2 or 3.", "Some.", "", "There is a ball."],
     );
     check(&Expected::Count(0), &["There are no cubes.", "None.", "Zero"], &["There is 1 cube.", "Cubes!"]);
@@ -75,6 +75,56 @@ fn every_kind_is_asked_and_both_answers_are_common() {
     }
     assert!(Kind::ALL.iter().all(|kind| asked[kind] >= 80), "{asked:?}");
     assert!(yes.values().flatten().all(|count| *count >= 30), "{yes:?}");
+}
+
+/// Answers from the truth by the question's words, apart from the code that made both.
+#[test]
+fn the_expected_answers_are_true() {
+    for seed in 0..150 {
+        let room = Room::random(seed);
+        let truth = room.truth(Camera::default());
+        let called = |object: &TruthObject, colour: &str, label: &str| {
+            object.colour.name() == colour && object.label() == label
+        };
+        for kind in Kind::ALL {
+            let Some(question) = Question::of(kind, &room, Camera::default(), seed) else { continue };
+            let words: Vec<&str> = question.text.trim_end_matches('?').split(' ').collect();
+            let singular = |word: &str| word.trim_end_matches('s').to_owned();
+            let of_shape =
+                |word: &str| truth.iter().filter(|object| object.label() == singular(word)).count();
+            let right = match (kind, words.as_slice()) {
+                (Kind::See, _) => truth.is_empty() || !question.judge("I see nothing."),
+                (Kind::IsThere, [.., colour, label]) => {
+                    question.expected
+                        == Expected::Yes(truth.iter().any(|object| called(object, colour, label)))
+                }
+                (Kind::HowManyOfShape, [_, _, shapes, ..]) => {
+                    question.expected == Expected::Count(of_shape(shapes))
+                }
+                (Kind::HowManyOfColour, [_, _, colour, ..]) => {
+                    let count = truth.iter().filter(|object| object.colour.name() == *colour).count();
+                    question.expected == Expected::Count(count)
+                }
+                (Kind::Largest, _) => {
+                    let largest = truth.iter().max_by(|a, b| a.bounds.area().total_cmp(&b.bounds.area()));
+                    largest.is_some_and(|it| question.expected == Expected::Thing((it.colour, it.shape)))
+                }
+                (Kind::LeftOf, [_, _, colour, label, .., other_colour, other_label]) => {
+                    let left = |colour: &str, label: &str| {
+                        let object = truth.iter().find(|object| called(object, colour, label));
+                        object.map(|object| object.bounds.left + object.bounds.right)
+                    };
+                    question.expected == Expected::Yes(left(colour, label) < left(other_colour, other_label))
+                }
+                (Kind::More, [_, _, _, many, _, few]) => {
+                    question.expected == Expected::Yes(of_shape(many) > of_shape(few))
+                }
+                (Kind::Room, _) => question.expected == Expected::Room(room.kind()),
+                (kind, words) => panic!("{kind:?} asks {words:?}"),
+            };
+            assert!(right, "room {seed}: {:?} expects {:?} of {truth:?}", question.text, question.expected);
+        }
+    }
 }
 
 #[test]

@@ -16,7 +16,7 @@ fn carried(radio: &mut Radio, values: u8) -> Vec<(Timestamp, u8)> {
     let mut arrived = Vec::new();
     while let Some(at) = radio.poll_timeout() {
         assert!(radio.poll(at - Duration::from_micros(1)).is_none(), "nothing arrives early");
-        let (_, value) = radio.poll(at).unwrap();
+        let (_, value) = radio.poll(at).expect("it was announced");
         arrived.push((at, value[0]));
     }
     arrived
