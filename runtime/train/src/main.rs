@@ -28,10 +28,10 @@ struct Arguments {
     #[command(subcommand)]
     step: Option<Step>,
     /// Rooms to train on.
-    #[arg(long, default_value_t = 10_000)]
+    #[arg(long, default_value_t = 8_000)]
     rooms: usize,
     /// How often each room is seen.
-    #[arg(long, default_value_t = 11)]
+    #[arg(long, default_value_t = 10)]
     epochs: usize,
     /// Seed of the weights and of the order of the rooms.
     #[arg(long, default_value_t = 1)]

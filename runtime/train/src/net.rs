@@ -111,14 +111,14 @@ impl Net {
 
     /// Runs on pictures [batch, 3, 144, 192] of 0 to 1; returns [batch, 16, 18, 24].
     pub(crate) fn forward(&self, pictures: Tensor<4>) -> Tensor<4> {
-        self.activations(pictures).pop().expect("as many as layers")
+        self.activations(&pictures).pop().expect("as many as layers")
     }
 
     /// Returns what comes out of every layer, after its ReLU.
-    pub(crate) fn activations(&self, pictures: Tensor<4>) -> Vec<Tensor<4>> {
+    pub(crate) fn activations(&self, pictures: &Tensor<4>) -> Vec<Tensor<4>> {
         let mut outputs: Vec<Tensor<4>> = Vec::with_capacity(self.layers.len());
         for (i, conv) in self.layers.iter().enumerate() {
-            let input = outputs.last().unwrap_or(&pictures).clone();
+            let input = outputs.last().unwrap_or(pictures).clone();
             let output = conv.forward(input);
             outputs.push(if i + 1 == self.layers.len() { output } else { activation::relu(output) });
         }

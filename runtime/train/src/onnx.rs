@@ -34,7 +34,7 @@ pub(crate) fn write_f32(weights: &[Weights]) -> Vec<u8> {
             graph.constant(format!("kernel{index}"), &shape(layer), DataType::Float, f32s(&weights.kernel));
         let bias =
             graph.constant(format!("bias{index}"), &[layer.outputs], DataType::Float, f32s(&weights.bias));
-        at = graph.convolution(index, layer, [at, kernel, bias]);
+        at = graph.convolution(index, layer, &[at, kernel, bias]);
     }
     graph.model()
 }
@@ -74,7 +74,7 @@ pub(crate) fn write_int8(layers: &[Quantised], inputs: &[f32]) -> Vec<u8> {
         let bias_steps: Vec<f32> = quantised.steps.iter().map(|channel| channel * step).collect();
         let bytes = quantised.bias.iter().flat_map(|value| value.to_le_bytes()).collect();
         let bias = graph.channels(index, "bias", &[layer.outputs], DataType::Int32, bytes, &bias_steps);
-        at = graph.convolution(index, layer, [at, kernel, bias]);
+        at = graph.convolution(index, layer, &[at, kernel, bias]);
     }
     graph.model()
 }
@@ -140,7 +140,7 @@ impl Graph {
     }
 
     /// A convolution, and its ReLU where there is one.
-    fn convolution(&mut self, index: usize, layer: &Layer, inputs: [String; 3]) -> String {
+    fn convolution(&mut self, index: usize, layer: &Layer, inputs: &[String; 3]) -> String {
         let (kernel, stride, pad) = (layer.kernel as i64, layer.stride as i64, (layer.kernel / 2) as i64);
         let attributes = vec![
             integers("dilations", &[1, 1]),

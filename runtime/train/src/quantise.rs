@@ -30,7 +30,7 @@ pub(crate) fn input_steps(weights: &[Weights], scenes: &[Scene]) -> Vec<f32> {
         append(&mut picture, scene, false);
         let picture = Tensor::from_data(TensorData::new(picture, [1, 3, INPUT[0], INPUT[1]]), &device);
         let plain = |tensor: Tensor<4>| tensor.into_data().try_into_vec::<f32>().expect("f32 activations");
-        net.activations(picture).into_iter().take(LAYERS.len() - 1).map(plain).collect()
+        net.activations(&picture).into_iter().take(LAYERS.len() - 1).map(plain).collect()
     };
     let mut highest = vec![0.0f32; LAYERS.len() - 1];
     for scene in scenes {
