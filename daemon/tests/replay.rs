@@ -43,7 +43,8 @@ fn counts_the_people_at_the_bus_here() {
     assert!(output.status.success(), "{said}");
     let report: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(&json).unwrap()).unwrap();
     let answer = &report["answers"][0];
-    assert_eq!(answer["answer"], "There are 4 people.", "{said}");
+    // The fourth is cut by the picture's edge, and the model doubts it: the answer says so.
+    assert_eq!(answer["answer"], "I am not sure: There are 4 people.", "{said}");
     assert_eq!(answer["route"], "local", "{said}");
 }
 
