@@ -44,7 +44,9 @@ fn main() {
     let mut scores: Vec<f32> = hits.iter().map(|(score, _)| *score).collect();
     scores.sort_by(|a, b| b.total_cmp(a));
     match scores.get(labelled.saturating_sub(1)) {
-        Some(score) => println!("as many detections as the {labelled} labels from score {score:.3} on: counts without bias"),
+        Some(score) => println!(
+            "as many detections as the {labelled} labels from score {score:.3} on: counts without bias"
+        ),
         None => println!("fewer detections than the {labelled} labels at any score"),
     }
     println!("\nscore      detections  right  predicted");

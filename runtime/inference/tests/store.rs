@@ -3,7 +3,9 @@
 
 mod support;
 
-use glassd_inference::{Accelerator, LoadError, Manifest, ModelEntry, ModelStore, Problem, embedded, sha256};
+use glassd_inference::{
+    Accelerator, LoadError, Manifest, ModelEntry, ModelStore, Problem, Tensor, embedded, sha256,
+};
 use glassd_media::Image;
 use proptest::prelude::*;
 use tract_onnx::pb;
@@ -119,6 +121,63 @@ fn pictures_of_any_shape_are_taken() {
             assert!(detection.bounds.iter().all(|side| (0.0..=1.0).contains(side)));
         }
     }
+}
+
+/// Makes a model of u8 [1, `levels`] → dequantise → softmax → quantise → u8, as quantisers leave classifiers.
+fn quantised_softmax(levels: i64) -> Vec<u8> {
+    use pb::tensor_proto::DataType;
+    let scalar = |name: &str, kind: DataType, raw: Vec<u8>| pb::TensorProto {
+        name: name.into(),
+        data_type: kind as i32,
+        raw_data: raw,
+        ..Default::default()
+    };
+    let tensor = |name: &str| {
+        let side = |size| pb::tensor_shape_proto::Dimension {
+            value: Some(pb::tensor_shape_proto::dimension::Value::DimValue(size)),
+            ..Default::default()
+        };
+        let shape = pb::TensorShapeProto { dim: vec![side(1), side(levels)] };
+        let kind = pb::type_proto::Tensor { elem_type: DataType::Uint8 as i32, shape: Some(shape) };
+        let kind =
+            pb::TypeProto { value: Some(pb::type_proto::Value::TensorType(kind)), ..Default::default() };
+        pb::ValueInfoProto { name: name.into(), r#type: Some(kind), ..Default::default() }
+    };
+    let node = |op: &str, input: &[&str], output: &str| pb::NodeProto {
+        op_type: op.into(),
+        input: input.iter().map(|&name| name.into()).collect(),
+        output: vec![output.into()],
+        ..Default::default()
+    };
+    let graph = pb::GraphProto {
+        name: "softmax".into(),
+        node: vec![
+            node("DequantizeLinear", &["in", "tenth", "zero"], "logits"),
+            node("Softmax", &["logits"], "shares"),
+            node("QuantizeLinear", &["shares", "fine", "zero"], "out"),
+        ],
+        initializer: vec![
+            scalar("tenth", DataType::Float, 0.1_f32.to_le_bytes().to_vec()),
+            scalar("fine", DataType::Float, (1.0_f32 / 256.0).to_le_bytes().to_vec()),
+            scalar("zero", DataType::Uint8, vec![0]),
+        ],
+        input: vec![tensor("in")],
+        output: vec![tensor("out")],
+        ..Default::default()
+    };
+    let opset = pb::OperatorSetIdProto { domain: String::new(), version: 13 };
+    let model =
+        pb::ModelProto { ir_version: 8, opset_import: vec![opset], graph: Some(graph), ..Default::default() };
+    prost::Message::encode_to_vec(&model)
+}
+
+#[test]
+fn a_softmax_between_quantisations_is_over_all_classes() {
+    let mut session = Accelerator::Cpu.prepare(&quantised_softmax(4)).unwrap().open().unwrap();
+    let input = Tensor::from_shape(&[1, 4], &[10_u8, 20, 0, 10]).unwrap();
+    let output = session.run(input).unwrap().remove(0);
+    // 256 · e^x / Σ e^x for x = 1, 2, 0, 1.
+    assert_eq!(output.as_bytes(), [50, 137, 19, 50]);
 }
 
 proptest! {

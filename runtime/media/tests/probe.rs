@@ -80,7 +80,7 @@ fn sharpness_falls_with_blur_and_is_zero_without_features() {
         Image::from_fn(640, 480, |x, y| [if (x / 23 + y / 17) % 2 == 0 { 200 } else { 40 }; 3]).unwrap();
     let sharpness = |image: &Image| Prober::default().probe(image).sharpness;
     let blurred = |side| sharpness(&sharp.resized(side, side * 3 / 4).resized(640, 480));
-    let steps = [sharpness(&sharp), blurred(160), blurred(80), blurred(40)];
+    let steps = [sharpness(&sharp), blurred(160), blurred(80)];
     assert!(steps.windows(2).all(|pair| pair[0] > pair[1] + 0.03), "{steps:?}");
     assert_eq!(sharpness(&Image::new(64, 48, vec![90; 64 * 48 * 3]).unwrap()), 0.0);
 }

@@ -51,7 +51,7 @@ pub(crate) fn train(
             // Every other picture is mirrored, the others in the next epoch.
             let (pictures, targets) =
                 batch(chosen.iter().map(|&at| (&scenes[at], (at + epoch) % 2 == 1)), &device);
-            let loss = loss(net.forward(pictures), &targets, &device);
+            let loss = loss(net.forward(&pictures), &targets, &device);
             sum += loss.clone().into_scalar::<f32>();
             let gradients = GradientsParams::from_grads(loss.backward(), &net);
             net = adam.step(rate(plan.rate, step, steps), net, gradients);

@@ -110,8 +110,8 @@ impl Net {
     }
 
     /// Runs on pictures [batch, 3, 144, 192] of 0 to 1; returns [batch, 16, 18, 24].
-    pub(crate) fn forward(&self, pictures: Tensor<4>) -> Tensor<4> {
-        self.activations(&pictures).pop().expect("as many as layers")
+    pub(crate) fn forward(&self, pictures: &Tensor<4>) -> Tensor<4> {
+        self.activations(pictures).pop().expect("as many as layers")
     }
 
     /// Returns what comes out of every layer, after its ReLU.
