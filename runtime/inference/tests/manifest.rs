@@ -42,13 +42,6 @@ fn the_example_manifest_is_sound() {
     let finder = manifest.model("yolox-nano").unwrap();
     assert!(matches!(finder.task, Task::Detect { head: DetectHead::Yolox, .. }));
     assert!(manifest.model("another").is_none());
-    // What is more probable than not is what is taken for real.
-    for entry in &manifest.models {
-        if let Task::Detect { .. } = entry.task {
-            let even = entry.calibration.probability(entry.thresholds.decision);
-            assert!((even - 0.5).abs() < 0.02, "{}: {even} at its decision threshold", entry.name);
-        }
-    }
 }
 
 #[test]
