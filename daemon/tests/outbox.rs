@@ -210,11 +210,18 @@ fn a_full_outbox_forgets_history_first_then_refuses_and_can_still_end_queries() 
 #[test]
 fn a_damaged_file_is_set_aside_and_named() {
     type Damage = (&'static str, fn(&Path));
-    let damage: [Damage; 3] = [
+    let damage: [Damage; 4] = [
         ("no database at all", |path| std::fs::write(path, "<html>".repeat(1000)).unwrap()),
         ("pages overwritten", |path| {
             let mut bytes = std::fs::read(path).unwrap();
             bytes[4096..].fill(0xA5);
+            std::fs::write(path, bytes).unwrap();
+        }),
+        // Not read at the start, so that only a check of the whole file finds it.
+        ("the last page overwritten", |path| {
+            let mut bytes = std::fs::read(path).unwrap();
+            let last = bytes.len() - 4096;
+            bytes[last..].fill(0xA5);
             std::fs::write(path, bytes).unwrap();
         }),
         ("a row nobody wrote", |path| {
