@@ -51,8 +51,8 @@ fn measure(what: &str, glasses: &str, duration: Duration) {
     let seconds = started.elapsed().as_secs_f64();
     let rate = (frames_total(http) - frames) / seconds;
     let cpu = (cpu_seconds(&daemon) - cpu) / seconds * 100.0;
-    let (rss, peak) = (status_mb(&daemon, "VmRSS:"), status_mb(&daemon, "VmHWM:"));
-    println!("{what:<34}{rss:>10.1}{peak:>10.1}{rate:>10.1}{cpu:>11.1} %");
+    let [rss, own, peak] = ["VmRSS:", "RssAnon:", "VmHWM:"].map(|key| status_mb(&daemon, key));
+    println!("{what:<34}{rss:>10.1}{own:>12.1}{peak:>10.1}{rate:>10.1}{cpu:>13.1} %");
     // It may have ended by itself.
     let _ = daemon.kill();
     let _ = daemon.wait();
