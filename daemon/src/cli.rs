@@ -122,7 +122,7 @@ pub struct ReplayArgs {
     #[arg(long, value_name = "TEXT")]
     pub ask: Vec<String>,
     /// Frames a second.
-    #[arg(long, default_value_t = 5.0)]
+    #[arg(long, default_value_t = 5.0, value_parser = parse_fps)]
     pub fps: f32,
     /// Write what happened to this file, as JSON.
     #[arg(long, value_name = "FILE")]
@@ -165,6 +165,11 @@ pub enum WhichQuery {
     Last,
     /// By name.
     Named(QueryId),
+}
+
+fn parse_fps(text: &str) -> Result<f32, String> {
+    let fps = text.parse::<f32>().map_err(|error| error.to_string())?;
+    if (0.1..=60.0).contains(&fps) { Ok(fps) } else { Err("frames a second are 0.1 to 60".to_owned()) }
 }
 
 fn parse_query(text: &str) -> Result<WhichQuery, glassd_core::ids::InvalidQueryId> {

@@ -61,6 +61,7 @@ impl Daemon {
         let clock = Clock::start();
         let detector = load_detector(config)?;
         let policies = load_policies(config)?;
+        let privacy = crate::privacy::at_start(config);
         let mut gateway = Gateway::new(settings(config, &detector, policies, clock.now()), clock.now());
 
         let (events, loop_events) = mpsc::channel(MAX_EVENTS);
@@ -123,7 +124,8 @@ impl Daemon {
             metrics,
             observer: extras.observer,
             broker: reach,
-            privacy: config.gateway.privacy,
+            privacy,
+            state_dir: config.gateway.state_dir.clone(),
             state: IoState::default(),
         };
         let manager = ServiceManager::new();
@@ -193,7 +195,7 @@ fn settings(config: &Config, detector: &Detector, policies: Policies, now: Times
         policies,
         vocabulary: vision::vocabulary(detector),
         utc_offset_minutes: utc_offset_minutes(now),
-        privacy: config.gateway.privacy,
+        privacy: crate::privacy::at_start(config),
         button_question: config.gateway.button_question.clone(),
         language: config.gateway.language.clone(),
         encoding: config.mqtt.encoding,

@@ -1,6 +1,7 @@
 //! Every side effect of the daemon, in one struct: what the core's outputs become.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use glassd_core::gateway::{Counter, Gateway, Input, Notice, Output};
@@ -47,6 +48,8 @@ pub struct Io {
     pub broker: BrokerReach,
     /// The core's privacy mode, as of the turn at hand.
     pub privacy: Privacy,
+    /// Folder of what must outlive a restart.
+    pub state_dir: PathBuf,
     /// State of the loop's own.
     pub state: IoState,
 }
@@ -136,7 +139,7 @@ impl Io {
         };
         match request {
             Some(Request::Ask(ask)) => self.ask(ask, Source::Mqtt, None),
-            Some(Request::Privacy(mode)) => vec![Input::SetPrivacy(mode)],
+            Some(Request::Privacy(mode)) => vec![self.set_privacy(mode)],
             Some(Request::Status {}) | None => {
                 tracing::warn!(command = name, bytes = payload.len(), "a command was not understood");
                 Vec::new()
@@ -152,6 +155,12 @@ impl Io {
         gateway: &Gateway,
     ) -> Vec<Input> {
         match request {
+            Request::Ask(Ask { glasses: Some(glasses), .. }) if !self.knows(&glasses, gateway) => {
+                let known: Vec<&str> = self.links.keys().map(GlassesId::as_str).collect();
+                let error = format!("there are no glasses called {glasses}; there are: {}", known.join(", "));
+                reply(replies.as_ref(), Reply::Error(error));
+                Vec::new()
+            }
             Request::Ask(ask) => self.ask(ask, source, replies),
             Request::Status {} => {
                 let mut state = self.describe(gateway);
@@ -160,11 +169,24 @@ impl Io {
                 Vec::new()
             }
             Request::Privacy(mode) => {
-                self.state.state_changed = true;
                 reply(replies.as_ref(), Reply::Done {});
-                vec![Input::SetPrivacy(mode)]
+                vec![self.set_privacy(mode)]
             }
         }
+    }
+
+    /// Sets the mode for now and for the next start: a wearer who chose local-only keeps it.
+    fn set_privacy(&mut self, mode: Privacy) -> Input {
+        self.state.state_changed = true;
+        if let Err(error) = crate::privacy::remember(&self.state_dir, mode) {
+            tracing::error!(%error, "the privacy mode is set, and will be forgotten at the next start");
+        }
+        Input::SetPrivacy(mode)
+    }
+
+    /// Glasses are known when they are configured, or when frames came from them.
+    fn knows(&self, glasses: &GlassesId, gateway: &Gateway) -> bool {
+        self.links.contains_key(glasses) || gateway.glasses().any(|known| known.id == glasses)
     }
 
     fn ask(&mut self, ask: Ask, source: Source, replies: Option<mpsc::Sender<Reply>>) -> Vec<Input> {
@@ -312,7 +334,7 @@ impl Io {
                 let state = json!({
                     "connected": g.connected,
                     "battery": g.battery,
-                    "fps": g.rate.map(|rate| rate.value.fps),
+                    "fps": g.rate.map(|rate| (f64::from(rate.value.fps) * 10.0).round() / 10.0),
                     "mode": g.rate.map(|rate| rate.value.mode),
                     "why": g.rate.map(|rate| rate.reasons.iter().map(ToString::to_string).collect::<Vec<_>>()),
                 });

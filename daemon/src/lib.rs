@@ -21,6 +21,7 @@ pub mod links;
 pub mod models;
 pub mod mqtt;
 pub mod outbox;
+pub mod privacy;
 pub mod secrets;
 pub mod systemd;
 pub mod telemetry;

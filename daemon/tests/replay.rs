@@ -64,4 +64,11 @@ fn frames_that_are_none_are_told() {
     std::fs::write(folder.path().join("a.jpg"), b"no picture").unwrap();
     let (ok, error) = run();
     assert!(!ok && error.contains("no frame could be seen"), "{error}");
+    // Without a question it ends all the same.
+    let output =
+        Command::new(env!("CARGO_BIN_EXE_glassd")).args(["replay", "--frames"]).arg(folder.path()).output();
+    assert!(!output.unwrap().status.success());
+    let output =
+        Command::new(env!("CARGO_BIN_EXE_glassd")).args(["replay", "--fps", "nan", "--frames", "x"]).output();
+    assert!(String::from_utf8_lossy(&output.unwrap().stderr).contains("0.1 to 60"));
 }

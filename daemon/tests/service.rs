@@ -32,6 +32,8 @@ fn asks_answers_and_explains() {
     assert_eq!(why, text(&gateway.glassd(&["why", "last"]).stdout));
     let unknown = gateway.glassd(&["why", "0000000000000001"]);
     assert!(!unknown.status.success() && text(&unknown.stderr).contains("not in the history"));
+    let nobody = gateway.glassd(&["ask", "--glasses", "nobody", "what do you see"]);
+    assert!(!nobody.status.success() && text(&nobody.stderr).contains("there are: amber"));
     let status = text(&gateway.glassd(&["status"]).stdout);
     assert!(status.contains("amber") && status.contains("fps"), "{status}");
 }
@@ -191,6 +193,10 @@ fn commands_over_mqtt_are_obeyed_and_nonsense_is_not() {
     assert!(lines[0].contains("00000000000000aa") && lines[0].contains("It is "), "{lines:?}");
     broker.publish("glassd/test/command/privacy", "local-only");
     wait_until("the mode is set", || text(&gateway.glassd(&["status"]).stdout).contains("local-only"));
+    // And it outlives the gateway, whatever the configuration says.
+    gateway.kill();
+    gateway.start();
+    assert!(text(&gateway.glassd(&["status"]).stdout).contains("local-only"));
 }
 
 #[test]

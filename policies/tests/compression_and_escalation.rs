@@ -80,7 +80,7 @@ proptest! {
     fn only_a_candidate_that_is_likely_enough_is_the_answer(facts in escalation_facts()) {
         let bound = match facts.privacy {
             Privacy::Open => 0.8,
-            Privacy::LocalOnly => 0.5,
+            Privacy::LocalOnly => 0.1,
         };
         let likely = facts.candidate_probability.is_some_and(|probability| probability >= bound);
         prop_assert_eq!(route(&facts) == Route::Local, likely && facts.understood);

@@ -5,13 +5,13 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use glassd_core::gateway::{Input, Notice};
+use glassd_core::gateway::{Counter, Input, Notice};
 use glassd_core::link::Orientation;
 use glassd_core::query::{Answered, Ending};
 use glassd_core::{GlassesId, Scene};
 use glassd_policies::Privacy;
 use serde::Serialize;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use crate::cli::ReplayArgs;
 use crate::config::Config;
@@ -55,7 +55,7 @@ pub(super) async fn run(mut config: Config, args: ReplayArgs) -> anyhow::Result<
     let daemon = Daemon::start(&config, Extras { observer: Some(observer) }).await?;
     let glasses: GlassesId = "replay".parse().expect("a legal name");
     let mut report = Report { frames: 0, perceived: 0, last_scene: None, answers: Vec::new() };
-    let pace = Duration::from_secs_f32(1.0 / args.fps.clamp(0.1, 60.0));
+    let pace = Duration::from_secs_f32(1.0 / args.fps);
     for path in &frames {
         let jpeg = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
         play(&daemon, &glasses, jpeg).await?;
@@ -72,10 +72,8 @@ pub(super) async fn run(mut config: Config, args: ReplayArgs) -> anyhow::Result<
         }
         report.answers.push(answered);
     }
-    if args.ask.is_empty() {
-        // With nothing to ask, the last frame still deserves its look.
-        wait_for_scene(&mut observations, &mut report).await;
-    }
+    // A frame that nobody had to wait for still deserves its look.
+    wait_for_scene(&daemon, &mut observations, &mut report).await;
     drain(&mut observations, &mut report);
     daemon.stop().await?;
     println!("{} frames played, {} seen by the model", report.frames, report.perceived);
@@ -151,13 +149,29 @@ fn drain(observations: &mut mpsc::Receiver<Observation>, report: &mut Report) {
     }
 }
 
-async fn wait_for_scene(observations: &mut mpsc::Receiver<Observation>, report: &mut Report) {
-    let deadline = tokio::time::Instant::now() + PATIENCE;
-    while report.perceived == 0 {
-        match tokio::time::timeout_at(deadline, observations.recv()).await {
-            Ok(Some(observation)) => note(observation, report),
-            Ok(None) | Err(_) => return,
+/// Waits until a frame was seen, or every one of them was dropped.
+async fn wait_for_scene(
+    daemon: &Daemon,
+    observations: &mut mpsc::Receiver<Observation>,
+    report: &mut Report,
+) {
+    let started = tokio::time::Instant::now();
+    while report.perceived == 0 && started.elapsed() < PATIENCE {
+        let (reply, answer) = oneshot::channel();
+        if daemon.events.send(Event::Snapshot(reply)).await.is_err() {
+            return;
         }
+        let Ok(snapshot) = answer.await else { return };
+        let dropped = |(counter, count): (Counter, u64)| match counter {
+            Counter::FramesDropped(_) | Counter::FramesSkipped(_) => count,
+            _ => 0,
+        };
+        let gone: u64 = snapshot.counters.iter().map(dropped).sum();
+        drain(observations, report);
+        if gone >= report.frames as u64 {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
 

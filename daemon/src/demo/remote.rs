@@ -1,7 +1,7 @@
 //! Somebody else on the broker, who asks by MQTT command.
 
 use anyhow::Context as _;
-use glassd_core::GlassesId;
+use glassd_core::{GlassesId, QueryId};
 use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::{AsyncClient, MqttOptions};
 use serde_json::json;
@@ -32,10 +32,8 @@ impl Remote {
         Self { client, topic: format!("{prefix}/{name}/command/ask") }
     }
 
-    /// Asks by command.
-    pub(super) async fn ask(&self, glasses: &GlassesId, text: &str) {
-        // With a name of its own the question is asked once, however often the broker delivers it.
-        let query = crate::random_query_id();
+    /// Asks by command. Under its name the question is asked once, however often it arrives.
+    pub(crate) async fn ask(&self, glasses: &GlassesId, text: &str, query: QueryId) {
         let payload = json!({"text": text, "glasses": glasses, "query": query}).to_string();
         let sent = self.client.publish(&self.topic, QoS::AtLeastOnce, false, payload).await;
         if let Err(error) = sent.context("the command could not be sent") {

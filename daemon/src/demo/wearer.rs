@@ -17,6 +17,9 @@ use crate::links::simulated::Direction;
 /// How long a wearer looks before asking: longer than a frame may be old (`queries.frame_freshness_ms`).
 const GAZE: Duration = Duration::from_millis(1200);
 
+/// When a command over MQTT is sent again.
+const REPEAT: Duration = Duration::from_secs(3);
+
 /// One thing to look at and to ask.
 #[derive(Clone, Debug)]
 pub(super) struct Task {
@@ -75,8 +78,7 @@ impl Wearer {
             // Glasses that are gone give no answers, which is noticed below.
             let _ = self.directions.send(Direction::LookAt(room)).await;
             tokio::time::sleep(GAZE).await;
-            self.ask(&task).await;
-            let answered = tokio::time::timeout(self.patience, self.ended.recv()).await.ok().flatten();
+            let answered = tokio::time::timeout(self.patience, self.answer(&task)).await.ok().flatten();
             let right = answered.as_ref().is_some_and(|answered| {
                 answered.ending == Ending::Answered && task.question.judge(&answered.answer)
             });
@@ -89,17 +91,33 @@ impl Wearer {
         outcomes
     }
 
-    async fn ask(&self, task: &Task) {
+    /// Asks, and waits for the answer. A command that reaches the broker while the gateway is away reaches
+    /// nobody, so it is sent again under the same name, which the gateway takes once.
+    async fn answer(&mut self, task: &Task) -> Option<Answered> {
+        let query = crate::random_query_id();
+        loop {
+            self.ask(task, query).await;
+            if task.way != Way::Mqtt {
+                return self.ended.recv().await;
+            }
+            if let Ok(answered) = tokio::time::timeout(REPEAT, self.ended.recv()).await {
+                return answered;
+            }
+        }
+    }
+
+    async fn ask(&self, task: &Task, query: QueryId) {
         let text = task.question.text.clone();
         match task.way {
             Way::Button => {
                 let _ = self.directions.send(Direction::Press).await;
             }
-            Way::Mqtt => self.remote.ask(&self.glasses, &text).await,
+            Way::Mqtt => self.remote.ask(&self.glasses, &text, query).await,
             Way::Control => {
                 // The answer comes by `ended`, so nobody reads the replies.
                 let (replies, _) = mpsc::channel::<Reply>(1);
-                let request = Request::Ask(Ask { text, glasses: Some(self.glasses.clone()), query: None });
+                let request =
+                    Request::Ask(Ask { text, glasses: Some(self.glasses.clone()), query: Some(query) });
                 let _ = self.events.send(Event::Control { request, replies }).await;
             }
         }

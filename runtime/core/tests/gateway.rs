@@ -258,7 +258,7 @@ fn local_only_mode_publishes_nothing_whatever_happens() {
     world.handle(Input::UplinkConnected);
     world.run(700 * SECOND);
     assert!(world.published.is_empty());
-    assert_eq!(world.ended(query).ending, Ending::Expired);
+    assert_eq!(world.ended(query).ending, Ending::Refused);
 }
 
 #[test]

@@ -158,6 +158,7 @@ impl Gateway {
                 query.route = Some(Route::Cloud);
                 query.state = State::Queued { message: message.into(), not_before: self.now };
                 self.queries.insert(id, query);
+                self.withdraw_queries();
             }
             // Written before it was told: tell it now. The glasses show an answer once.
             Stage::Answered(text) => {
@@ -222,6 +223,7 @@ impl Gateway {
                 query.step("saved", self.now);
                 query.state = State::Queued { message, not_before: self.now };
                 self.queries.insert(id, query);
+                self.withdraw_queries();
             }
             State::Recording { text, ending } => self.end(query, text, ending),
             state @ (State::AwaitingFrame { .. }

@@ -135,7 +135,10 @@ impl Gateway {
                 self.handle_cloud_message(&correlation, content_type.as_deref(), &payload);
             }
             Input::Facts(facts) => self.facts = facts,
-            Input::SetPrivacy(privacy) => self.privacy = privacy,
+            Input::SetPrivacy(privacy) => {
+                self.privacy = privacy;
+                self.withdraw_queries();
+            }
             Input::Timeout => {}
         }
         self.handle_due();

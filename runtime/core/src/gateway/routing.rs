@@ -37,7 +37,8 @@ impl Gateway {
                     self.queries.insert(id, query);
                 }
                 _ if expired => {
-                    let notice = format!("I could not answer in time: {}", query.text);
+                    let beginning: String = query.text.chars().take(80).collect();
+                    let notice = format!("I could not answer in time: {beginning}");
                     self.end(query, notice, Ending::Expired);
                 }
                 State::AwaitingFrame { until } if self.now >= until || self.can_route(&query) => {

@@ -40,6 +40,22 @@ impl Gateway {
         }
     }
 
+    /// In local-only mode no query waits for the cloud: it ends, and the wearer knows why.
+    pub(super) fn withdraw_queries(&mut self) {
+        if self.privacy != Privacy::LocalOnly {
+            return;
+        }
+        let waits = |query: &&Query| matches!(query.state, State::Queued { .. } | State::InFlight { .. });
+        let ids: Vec<QueryId> = self.queries.values().filter(waits).map(|query| query.id).collect();
+        for id in ids {
+            let Some(mut query) = self.queries.remove(&id) else { continue };
+            query.reasons.push(Reason::new("local-only", "privacy", "local-only", ""));
+            query.route = Some(Route::Refuse);
+            let text = "You chose local-only mode: the cloud is no longer asked.";
+            self.record(query, text.to_owned(), Ending::Refused);
+        }
+    }
+
     /// Publishes what may be published now, in the order of asking.
     pub(super) fn publish_due(&mut self) {
         self.budget_at = None;
