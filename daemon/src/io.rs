@@ -67,6 +67,7 @@ pub enum BrokerReach {
 #[derive(Debug, Default)]
 pub struct IoState {
     waiting: BTreeMap<QueryId, mpsc::Sender<Reply>>,
+    ending: BTreeMap<QueryId, (mpsc::Sender<Reply>, Box<Answered>)>,
     connected: bool,
     writes_dropped: u64,
     publishes_dropped: u64,
@@ -81,13 +82,33 @@ impl Io {
         match event {
             Event::Input(input) => vec![input],
             Event::Vision(done) => vec![self.handle_vision(done)],
-            Event::Outbox(event) => handle_outbox(event).into_iter().collect(),
+            Event::Outbox(event) => self.handle_outbox(event).into_iter().collect(),
             Event::Uplink(event) => self.handle_uplink(event),
             Event::Control { request, replies } => {
                 self.handle_request(request, Source::Cli, Some(replies), gateway)
             }
             // The loop itself takes these.
             Event::Snapshot(_) | Event::Shutdown => Vec::new(),
+        }
+    }
+
+    fn handle_outbox(&mut self, event: OutboxEvent) -> Option<Input> {
+        let OutboxEvent { query, operation, result } = event;
+        match (operation, result) {
+            (Operation::Store | Operation::RecordAnswer, Ok(())) => Some(Input::Stored { query }),
+            (Operation::Store | Operation::RecordAnswer, Err(error)) => {
+                tracing::error!(%query, ?operation, %error, "the outbox could not write");
+                Some(Input::StoreFailed { query, reason: error.to_string() })
+            }
+            (Operation::End, result) => {
+                if let Err(error) = result {
+                    tracing::error!(%query, %error, "the end of a query is not in the history");
+                }
+                if let Some((replies, answered)) = self.state.ending.remove(&query) {
+                    reply(Some(&replies), Reply::Ended(answered));
+                }
+                None
+            }
         }
     }
 
@@ -255,12 +276,21 @@ impl Io {
             _ => "answer_other",
         };
         self.observe_ms(total, answered.total_ms());
-        if let Err(error) = self.outbox.end(explanation(&answered)) {
-            tracing::error!(query = %answered.query, %error, "the outbox could not note the end of a query");
-        }
+        let noted = match self.outbox.end(explanation(&answered)) {
+            Ok(()) => true,
+            Err(error) => {
+                tracing::error!(query = %answered.query, %error, "the outbox could not note the end of a query");
+                false
+            }
+        };
         self.publish(Publication::Answered(Box::new(answered.clone())));
+        // Whoever asked is told when the history has it, so that `glassd why` knows what they know.
         if let Some(replies) = self.state.waiting.remove(&answered.query) {
-            reply(Some(&replies), Reply::Ended(Box::new(answered.clone())));
+            if noted {
+                self.state.ending.insert(answered.query, (replies, Box::new(answered.clone())));
+            } else {
+                reply(Some(&replies), Reply::Ended(Box::new(answered.clone())));
+            }
         }
         self.observe(|| Observation::Ended(Box::new(answered)));
     }
@@ -405,22 +435,6 @@ fn reply(replies: Option<&mpsc::Sender<Reply>>, reply: Reply) {
     if let Some(replies) = replies {
         // A client that does not read its replies loses them.
         let _ = replies.try_send(reply);
-    }
-}
-
-fn handle_outbox(event: OutboxEvent) -> Option<Input> {
-    let OutboxEvent { query, operation, result } = event;
-    match (operation, result) {
-        (Operation::Store | Operation::RecordAnswer, Ok(())) => Some(Input::Stored { query }),
-        (Operation::Store | Operation::RecordAnswer, Err(error)) => {
-            tracing::error!(%query, ?operation, %error, "the outbox could not write");
-            Some(Input::StoreFailed { query, reason: error.to_string() })
-        }
-        (Operation::End, Ok(())) => None,
-        (Operation::End, Err(error)) => {
-            tracing::error!(%query, %error, "the end of a query is not in the history");
-            None
-        }
     }
 }
 
