@@ -66,6 +66,6 @@ fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
 fn test_policy(file: &Path) -> anyhow::Result<ExitCode> {
     let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
     let report = glassd_policies::test_file(&text).with_context(|| format!("in {}", file.display()))?;
-    print!("{report}");
+    println!("{report}");
     Ok(if report.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
