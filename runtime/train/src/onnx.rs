@@ -203,12 +203,7 @@ fn tensor_info(name: &str, shape: &[usize]) -> ValueInfoProto {
 
 #[cfg(test)]
 mod tests {
-    use tract_onnx::prelude::{Framework, InferenceModelExt, IntoRunnable, Tensor, tvec};
-
     use super::*;
-    use crate::net::Net;
-    use crate::quantise::{input_steps, quantise};
-    use crate::scenes::{TRAINING, View, append, render};
 
     #[test]
     fn what_was_written_is_read() {
@@ -221,33 +216,5 @@ mod tests {
             .collect();
         assert_eq!(read_f32(&write_f32(&weights)).unwrap(), weights);
         assert!(read_f32(b"not a model").is_err());
-    }
-
-    /// Runs a model on one picture of noise, outside of our own inference crate.
-    fn run(onnx: &[u8], picture: &[f32]) -> Vec<f32> {
-        let model = tract_onnx::onnx().model_for_read(&mut &*onnx).expect("ONNX that tract reads");
-        let plan = model.into_optimized().and_then(IntoRunnable::into_runnable).expect("a graph that runs");
-        let picture = Tensor::from_shape(&[1, 3, INPUT[0], INPUT[1]], picture).expect("as many pixels");
-        let output = plan.run(tvec!(picture.into())).expect("a run").remove(0);
-        output.try_as_plain_ram().and_then(|plain| Ok(plain.as_slice::<f32>()?.to_vec())).expect("f32")
-    }
-
-    #[test]
-    fn int8_computes_what_f32_does() {
-        let device = burn::tensor::Device::flex();
-        device.seed(3);
-        let weights = Net::new(&device).weights();
-        let scenes = render(TRAINING, 4, View::Rest);
-        let steps = input_steps(&weights, &scenes);
-        let mut picture = Vec::new();
-        append(&mut picture, &scenes[0], false);
-        let exact = run(&write_f32(&weights), &picture);
-        let rounded = run(&write_int8(&quantise(&weights, &steps), &steps), &picture);
-        let square = |values: &mut dyn Iterator<Item = f32>| values.map(|v| v * v).sum::<f32>();
-        let error = square(&mut exact.iter().zip(&rounded).map(|(a, b)| a - b));
-        // The bias of the objectness is no achievement: it is left out.
-        let signal = square(&mut exact[GRID[0] * GRID[1]..].iter().copied());
-        assert_eq!(exact.len(), CHANNELS * GRID[0] * GRID[1]);
-        assert!(error > 0.0 && error < 0.01 * signal, "squared error {error} of {signal}");
     }
 }
