@@ -52,7 +52,7 @@ pub struct GlassesSettings {
 }
 
 impl Default for GlassesSettings {
-    /// A quarter of VGA: about 8 KB a photo, of which the radio carries about three a second.
+    /// A quarter of VGA: about 9 KB a photo, of which the radio carries about three a second.
     fn default() -> Self {
         Self {
             width: 320,
