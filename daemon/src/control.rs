@@ -139,14 +139,14 @@ async fn serve(stream: UnixStream, events: mpsc::Sender<Event>) -> std::io::Resu
     let mut line = String::new();
     BufReader::new(reader.take(MAX_REQUEST)).read_line(&mut line).await?;
     let (replies, mut answers) = mpsc::channel(MAX_REPLIES);
-    match serde_json::from_str::<Request>(&line) {
+    match read_request(&line) {
         Ok(request) => {
             if events.send(Event::Control { request, replies }).await.is_err() {
                 return Ok(());
             }
         }
         Err(error) => {
-            let _ = replies.try_send(Reply::Error(format!("not a request: {error}")));
+            let _ = replies.try_send(Reply::Error(error));
             drop(replies);
         }
     }
@@ -156,6 +156,13 @@ async fn serve(stream: UnixStream, events: mpsc::Sender<Event>) -> std::io::Resu
         writer.write_all(&line).await?;
     }
     writer.shutdown().await
+}
+
+fn read_request(line: &str) -> Result<Request, String> {
+    if line.len() as u64 >= MAX_REQUEST && !line.ends_with('\n') {
+        return Err(format!("a request may have up to {} KB, this one is longer", MAX_REQUEST / 1024));
+    }
+    serde_json::from_str(line).map_err(|error| format!("not a request: {error}"))
 }
 
 /// Sends a request and hands every reply to `each` until the daemon closes.

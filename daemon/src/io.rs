@@ -142,27 +142,12 @@ impl Io {
 
     /// A command over MQTT: `ask` with `{"text": …}` or plain text, `privacy` with a mode.
     fn handle_command(&mut self, name: &str, payload: &[u8]) -> Vec<Input> {
-        let request = match name {
-            "ask" => serde_json::from_slice::<Ask>(payload)
-                .ok()
-                .or_else(|| {
-                    let text = std::str::from_utf8(payload)
-                        .ok()
-                        .filter(|text| !text.trim_start().starts_with('{'))?;
-                    Some(Ask { text: text.to_owned(), glasses: None, query: None })
-                })
-                .map(Request::Ask),
-            "privacy" => {
-                let mode = std::str::from_utf8(payload).unwrap_or_default().trim().trim_matches('"');
-                serde_json::from_value(json!(mode)).ok().map(Request::Privacy)
-            }
-            _ => None,
-        };
-        match request {
-            Some(Request::Ask(ask)) => self.ask(ask, Source::Mqtt, None),
-            Some(Request::Privacy(mode)) => vec![self.set_privacy(mode)],
-            Some(Request::Status {}) | None => {
-                tracing::warn!(command = name, bytes = payload.len(), "a command was not understood");
+        match read_command(name, payload) {
+            Ok(Request::Ask(ask)) => self.ask(ask, Source::Mqtt, None),
+            Ok(Request::Privacy(mode)) => vec![self.set_privacy(mode)],
+            Ok(Request::Status {}) => Vec::new(),
+            Err(reason) => {
+                tracing::warn!(command = name, bytes = payload.len(), %reason, "a command was not understood");
                 Vec::new()
             }
         }
@@ -464,5 +449,20 @@ fn into_input(result: JobResult) -> Input {
         JobResult::Probed(frame, result) => Input::Probed { frame, result },
         JobResult::Perceived(frame, result) => Input::Perceived { frame, result },
         JobResult::Prepared(query, result) => Input::ImagePrepared { query, result },
+    }
+}
+
+/// Reads an MQTT command; the error says what would be right.
+fn read_command(name: &str, payload: &[u8]) -> Result<Request, String> {
+    let text = std::str::from_utf8(payload).map_err(|_| "it is not UTF-8".to_owned())?.trim();
+    match name {
+        "ask" if text.starts_with('{') => {
+            serde_json::from_str(text).map(Request::Ask).map_err(|error| error.to_string())
+        }
+        "ask" => Ok(Request::Ask(Ask { text: text.to_owned(), glasses: None, query: None })),
+        "privacy" => serde_json::from_value(json!(text.trim_matches('"')))
+            .map(Request::Privacy)
+            .map_err(|error| error.to_string()),
+        _ => Err("commands are: ask, privacy".to_owned()),
     }
 }

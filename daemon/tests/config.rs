@@ -108,3 +108,37 @@ fn broken_files_are_named() {
     let mistyped = check(&folder.path().join("glassd.toml"), &[]).1;
     assert!(mistyped.contains("privacy"), "{mistyped}");
 }
+
+#[test]
+fn check_leaves_nothing_behind_and_sees_what_is_in_the_way() {
+    let folder = tempfile::tempdir().unwrap();
+    let state = folder.path().join("state");
+    let text = |socket: &Path| {
+        format!(
+            "[gateway]\nstate_dir = {state:?}\ncontrol_socket = {socket:?}\n[http]\nlisten = \"\"\n\
+             [mqtt]\nbroker = \"mqtt://127.0.0.1:1\"\n"
+        )
+    };
+    let path = folder.path().join("glassd.toml");
+    write(folder.path(), "glassd.toml", &text(&folder.path().join("run/control.sock")));
+    let (output, told) = check(&path, &[]);
+    assert!(output.status.success(), "{told}");
+    assert!(told.contains("state: ") && told.contains("will be made at the start"), "{told}");
+    assert!(told.contains("mqtt://127.0.0.1:1 cannot be reached now"), "{told}");
+    assert!(!state.exists() && !folder.path().join("run").exists(), "{told}");
+
+    // Another daemon holds the outbox.
+    std::fs::create_dir(&state).unwrap();
+    let lock = std::fs::File::create(state.join("outbox.sqlite.lock")).unwrap();
+    lock.lock().unwrap();
+    let told = check(&path, &[]).1;
+    assert!(told.contains("a glassd uses it now"), "{told}");
+
+    write(folder.path(), "file", "");
+    write(folder.path(), "glassd.toml", &text(&folder.path().join("file")));
+    let (output, told) = check(&path, &[]);
+    assert!(!output.status.success() && told.contains("is no socket"), "{told}");
+    write(folder.path(), "glassd.toml", &text(&folder.path().join("x".repeat(107))));
+    let (output, told) = check(&path, &[]);
+    assert!(!output.status.success() && told.contains("at most 107"), "{told}");
+}

@@ -1,16 +1,23 @@
 //! `glassd check`: configuration and environment, all problems at once. Used as `ExecStartPre`.
 
-use std::net::TcpListener;
+use std::fs::TryLockError;
+use std::net::{TcpListener, TcpStream, ToSocketAddrs as _};
+use std::os::unix::fs::FileTypeExt as _;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::Context as _;
 
 use crate::config::{self, Config, LoadError};
+use crate::mqtt::BrokerAddress;
 
 /// What was checked, and how it went.
 type Finding = (&'static str, anyhow::Result<String>);
+
+/// How long a broker may take to accept a connection.
+const BROKER: Duration = Duration::from_secs(2);
 
 /// Checks everything that can be checked without starting; prints a line each.
 pub(super) fn run(path: Option<&Path>) -> ExitCode {
@@ -21,6 +28,7 @@ pub(super) fn run(path: Option<&Path>) -> ExitCode {
         }
         Err(error) => vec![("configuration", Err(error.into()))],
     };
+    let stopped = findings.iter().all(|(what, _)| *what == "configuration");
     let mut failed = 0;
     for (what, result) in &findings {
         match result {
@@ -30,6 +38,11 @@ pub(super) fn run(path: Option<&Path>) -> ExitCode {
                 println!("FAIL  {what}: {error:#}");
             }
         }
+    }
+    if stopped {
+        println!(
+            "not checked yet: state, policies, detector, password, ports; they need a right configuration"
+        );
     }
     match failed {
         0 => ExitCode::SUCCESS,
@@ -58,6 +71,7 @@ fn check(config: &Config) -> Vec<Finding> {
             }),
         ),
     ];
+    findings.push(("broker", broker(config)));
     if UnixStream::connect(&config.gateway.control_socket).is_ok() {
         findings.push(("ports", Ok("not checked: a glassd with this configuration is running".to_owned())));
     } else {
@@ -68,20 +82,77 @@ fn check(config: &Config) -> Vec<Finding> {
                 free(&format!("127.0.0.1:{}", config.mqtt.local_port), "mqtt.local_port"),
             ));
         }
+        findings.push(("control socket", control_socket(&config.gateway.control_socket)));
     }
     findings
 }
 
+/// The state folder, or the one that it will be made in, must take files. Leaves nothing behind.
 fn state(config: &Config) -> anyhow::Result<String> {
     let folder = &config.gateway.state_dir;
-    std::fs::create_dir_all(folder)
-        .and_then(|()| {
-            let probe = folder.join(".glassd-check");
-            std::fs::write(&probe, b"")?;
-            std::fs::remove_file(probe)
-        })
-        .with_context(|| format!("gateway.state_dir = {} cannot be written", folder.display()))?;
-    Ok(format!("{} can be written", folder.display()))
+    let told = writable(folder).with_context(|| format!("gateway.state_dir = {}", folder.display()))?;
+    let lock = config.outbox_path().with_extension("sqlite.lock");
+    if let Ok(lock) = std::fs::OpenOptions::new().write(true).open(&lock)
+        && let Err(TryLockError::WouldBlock) = lock.try_lock()
+    {
+        return Ok(format!("{told}; a glassd uses it now, and a second one would refuse to start"));
+    }
+    Ok(told)
+}
+
+/// A socket's path has room for 107 bytes, and its folder must take files.
+fn control_socket(path: &Path) -> anyhow::Result<String> {
+    if path.as_os_str().is_empty() {
+        return Ok("none is wanted".to_owned());
+    }
+    let bytes = path.as_os_str().len();
+    anyhow::ensure!(bytes <= 107, "gateway.control_socket has {bytes} bytes, a socket's path at most 107");
+    if let Ok(metadata) = std::fs::symlink_metadata(path) {
+        anyhow::ensure!(
+            metadata.file_type().is_socket(),
+            "gateway.control_socket = {} is there and is no socket",
+            path.display()
+        );
+    }
+    writable(path.parent().unwrap_or(Path::new(".")))
+        .with_context(|| format!("gateway.control_socket = {}", path.display()))
+}
+
+/// Finds whether files can be made in a folder, or in the nearest one above it that exists.
+fn writable(folder: &Path) -> anyhow::Result<String> {
+    let existing = folder
+        .ancestors()
+        .map(|path| if path.as_os_str().is_empty() { Path::new(".") } else { path })
+        .find(|path| path.exists())
+        .unwrap_or(Path::new("/"));
+    let probe = existing.join(format!(".glassd-check-{}", std::process::id()));
+    std::fs::write(&probe, b"")
+        .and_then(|()| std::fs::remove_file(&probe))
+        .with_context(|| format!("{} cannot be written", existing.display()))?;
+    Ok(if existing == folder {
+        format!("{} can be written", folder.display())
+    } else {
+        format!("{} will be made at the start", folder.display())
+    })
+}
+
+/// A broker that is away now is no problem: questions wait for it on disk.
+fn broker(config: &Config) -> anyhow::Result<String> {
+    if config.mqtt.broker.is_empty() {
+        return Ok("one in process".to_owned());
+    }
+    let address: BrokerAddress = config.mqtt.broker.parse().context("mqtt.broker")?;
+    let reached = (address.host().trim_matches(['[', ']']), address.port())
+        .to_socket_addrs()
+        .map_err(|error| error.to_string())
+        .and_then(|mut found| found.next().ok_or_else(|| "the name has no address".to_owned()))
+        .and_then(|at| TcpStream::connect_timeout(&at, BROKER).map_err(|error| error.to_string()));
+    Ok(match reached {
+        Ok(_) => format!("{address} accepts connections"),
+        Err(reason) => {
+            format!("{address} cannot be reached now ({reason}); hard questions would wait for it")
+        }
+    })
 }
 
 /// Every policy file must load, and keep its own cases.

@@ -16,8 +16,10 @@ pub(super) fn run(config: &Config, query: WhichQuery, json: bool) -> anyhow::Res
         WhichQuery::Last => history.last(1)?.pop(),
         WhichQuery::Named(query) => history.lookup(query)?,
     };
-    let found = found
-        .context("that query is not in the history: it was never asked here, is still open, or is too old")?;
+    let found = found.context(
+        "that query is not in the history: it is still open (`glassd status` tells how many are), too old, or \
+         was never asked here",
+    )?;
     let answered: Answered = serde_json::from_str(&found.json).context("its explanation cannot be read")?;
     if json {
         println!("{}", serde_json::to_string_pretty(&answered)?);

@@ -6,6 +6,9 @@ use serde::{Deserialize, Serialize};
 use crate::ids::{GlassesId, QueryId};
 use crate::time::Timestamp;
 
+/// Longest question, in bytes: what no one says in one breath is no question.
+pub const MAX_QUESTION: usize = 2048;
+
 /// Who asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

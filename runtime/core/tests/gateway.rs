@@ -8,7 +8,7 @@ use glassd_core::QueryId;
 use glassd_core::gateway::{Counter, FrameFailure, Input, Notice, Probe};
 use glassd_core::link::answer_text::Kind;
 use glassd_core::link::{Characteristic, DropReason};
-use glassd_core::query::Ending;
+use glassd_core::query::{Ending, MAX_QUESTION};
 use glassd_core::wire::Outcome;
 use glassd_policies::{Privacy, Route};
 use support::{World, glasses, object, scene};
@@ -44,6 +44,26 @@ fn easy_questions_are_answered_here() {
     check("What time is it?", "It is 22:13.");
     check("What's the date?", "It is Tuesday, 2023-11-14.");
     check("Say that again.", "I have not said anything yet.");
+}
+
+#[test]
+fn a_question_is_plain_text_of_bounded_length() {
+    let mut world = world();
+    let query = world.ask("amber", " What\u{202e} time\u{1b} is it?\n");
+    world.run(SECOND);
+    assert_eq!(world.ended(query).question, "What  time  is it?");
+    for (text, answer) in [
+        ("\u{202e} \n".to_owned(), "The question is empty."),
+        ("x".repeat(MAX_QUESTION + 1), "The question is too long."),
+    ] {
+        let query = world.ask("amber", &text);
+        world.run(SECOND);
+        assert_eq!(
+            (world.ended(query).answer.as_str(), world.ended(query).ending),
+            (answer, Ending::Refused)
+        );
+    }
+    assert!(world.disk.is_empty());
 }
 
 #[test]

@@ -18,10 +18,9 @@ use super::counters::Counter;
 use super::io::{Notice, Output};
 use crate::ids::{GlassesId, QueryId};
 use crate::link::answer_text::Kind;
-use crate::query::{Answered, Ending, Source, Stage, Step, StoredQuery};
+use crate::query::{Answered, Ending, MAX_QUESTION, Source, Stage, Step, StoredQuery};
 use crate::skills::{Candidate, Intent};
 use crate::time::Timestamp;
-use crate::wire;
 
 /// How a remembered query ended, as far as late answers care.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,6 +104,16 @@ impl Query {
     }
 }
 
+/// Takes out what a terminal or a journal would obey instead of show: control characters and the marks that
+/// turn the direction of writing.
+fn plain(text: &str) -> String {
+    let obeyed = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    text.replace(obeyed, " ").trim().to_owned()
+}
+
 impl Gateway {
     pub(super) fn handle_ask(
         &mut self,
@@ -118,10 +127,10 @@ impl Gateway {
             return;
         }
         let glasses = glasses.or_else(|| self.only_glasses());
-        let mut query = self.new_query(id, glasses, text, source, self.now);
-        let refusal = if query.text.trim().is_empty() {
+        let mut query = self.new_query(id, glasses, plain(&text), source, self.now);
+        let refusal = if query.text.is_empty() {
             Some(("empty", "The question is empty."))
-        } else if query.text.len() > wire::MAX_TEXT {
+        } else if query.text.len() > MAX_QUESTION {
             Some(("too_long", "The question is too long."))
         } else if self.queries.len() >= super::MAX_OPEN_QUERIES {
             Some(("too_many", "Too many questions are open; ask again when some are answered."))
