@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tract_onnx::pb::tensor_proto::DataLocation;
 use tract_onnx::prelude::{
     DatumType, Framework, InferenceModelExt, IntoRunnable, Tensor, TractResult, TypedFact,
-    TypedRunnableModel, TypedSimpleState, tvec,
+    TypedRunnableModel, TypedSimpleState,
 };
 use tract_onnx::tract_hir::infer::{DimFact, Factoid};
 
@@ -62,9 +62,11 @@ pub struct PreparedModel {
 
 /// Type and shape of one tensor of a model.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Signature {
-    pub(crate) datum: DatumType,
-    pub(crate) shape: Vec<usize>,
+pub struct Signature {
+    /// Type of an element.
+    pub datum: DatumType,
+    /// Sides, the outermost first.
+    pub shape: Vec<usize>,
 }
 
 impl Signature {
@@ -168,20 +170,22 @@ impl PreparedModel {
         Ok(Session { state: self.plan.spawn().map_err(failed)? })
     }
 
-    pub(crate) fn inputs(&self) -> &[Signature] {
+    /// Returns type and shape of every input, in order.
+    pub fn inputs(&self) -> &[Signature] {
         &self.inputs
     }
 
-    pub(crate) fn outputs(&self) -> &[Signature] {
+    /// Returns type and shape of every output, in order.
+    pub fn outputs(&self) -> &[Signature] {
         &self.outputs
     }
 }
 
 impl Session {
-    /// Runs the model on its only input, in the shape and type the model was made for.
-    pub fn run(&mut self, input: Tensor) -> Result<Vec<Tensor>, InferenceError> {
+    /// Runs the model on its inputs, in the shapes, types and order that it was made for.
+    pub fn run(&mut self, inputs: impl IntoIterator<Item = Tensor>) -> Result<Vec<Tensor>, InferenceError> {
         use tract_onnx::prelude::IntoTensor;
-        let outputs = self.state.run(tvec![input.into()]).map_err(failed)?;
+        let outputs = self.state.run(inputs.into_iter().map(Into::into).collect()).map_err(failed)?;
         Ok(outputs.into_iter().map(IntoTensor::into_tensor).collect())
     }
 }

@@ -42,7 +42,7 @@ impl Classifier {
     /// probable first.
     pub fn classify(&mut self, image: &Image) -> Result<Vec<(usize, f32)>, InferenceError> {
         let (input, _) = self.entry.input.tensor(image);
-        let outputs = self.session.run(input)?;
+        let outputs = self.session.run([input])?;
         let scores = scores(&outputs)?.into_iter().enumerate();
         let mut named: Vec<(usize, f32)> =
             scores.filter(|(_, score)| *score >= self.entry.thresholds.floor).collect();
@@ -53,7 +53,7 @@ impl Classifier {
 
     /// Runs on the check sample and judges what comes out.
     pub(crate) fn check(&mut self, sample: &Image) -> Result<(), Flaw> {
-        let outputs = self.session.run(self.entry.input.tensor(sample).0)?;
+        let outputs = self.session.run([self.entry.input.tensor(sample).0])?;
         let scores = scores(&outputs)?;
         judged(&scores, &scores)
     }

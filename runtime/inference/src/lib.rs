@@ -23,7 +23,7 @@ mod input;
 mod manifest;
 mod store;
 
-pub use accelerator::{Accelerator, InferenceError, LoadError, PreparedModel, Session};
+pub use accelerator::{Accelerator, InferenceError, LoadError, PreparedModel, Session, Signature};
 pub use calibration::Calibration;
 pub use classify::Classifier;
 pub use coco::COCO_LABELS;
@@ -34,4 +34,4 @@ pub use manifest::{
     ManifestError, ModelEntry, Order, Task, Thresholds, Vocabulary,
 };
 pub use store::{Flaw, ModelStore, Problem, VerifyError, sha256};
-pub use tract_onnx::prelude::Tensor;
+pub use tract_onnx::prelude::{DatumType, Tensor};

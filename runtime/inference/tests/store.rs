@@ -175,7 +175,7 @@ fn quantised_softmax(levels: i64) -> Vec<u8> {
 fn a_softmax_between_quantisations_is_over_all_classes() {
     let mut session = Accelerator::Cpu.prepare(&quantised_softmax(4)).unwrap().open().unwrap();
     let input = Tensor::from_shape(&[1, 4], &[10_u8, 20, 0, 10]).unwrap();
-    let output = session.run(input).unwrap().remove(0);
+    let output = session.run([input]).unwrap().remove(0);
     // 256 · e^x / Σ e^x for x = 1, 2, 0, 1.
     assert_eq!(output.as_bytes(), [50, 137, 19, 50]);
 }

@@ -73,7 +73,7 @@ impl Detector {
     /// doubtful too, with one box an object.
     pub fn detect(&mut self, image: &Image) -> Result<Vec<Detection>, InferenceError> {
         let (input, placement) = self.entry.input.tensor(image);
-        let outputs = self.session.run(input)?;
+        let outputs = self.session.run([input])?;
         let Thresholds { floor, overlap, .. } = self.entry.thresholds;
         let mut candidates = self.head.candidates(floats(&outputs)?, floor);
         candidates.sort_by(|a, b| b.score.total_cmp(&a.score));
@@ -94,7 +94,7 @@ impl Detector {
 
     /// Runs on the check sample and judges what comes out.
     pub(crate) fn check(&mut self, sample: &Image) -> Result<(), Flaw> {
-        let outputs = self.session.run(self.entry.input.tensor(sample).0)?;
+        let outputs = self.session.run([self.entry.input.tensor(sample).0])?;
         let values = floats(&outputs)?;
         judged(values, &self.head.scores(values))
     }
