@@ -20,6 +20,7 @@ mod detect;
 mod embedded;
 mod exact_softmax;
 mod input;
+mod int8;
 mod manifest;
 mod store;
 
@@ -29,6 +30,7 @@ pub use classify::Classifier;
 pub use coco::COCO_LABELS;
 pub use detect::{Detection, Detector};
 pub use embedded::embedded;
+pub use int8::Isa;
 pub use manifest::{
     BuiltinLabels, Check, ClassifyHead, DetectHead, Fit, InputContract, Labels, Layout, Level, Manifest,
     ManifestError, ModelEntry, Order, Task, Thresholds, Vocabulary,

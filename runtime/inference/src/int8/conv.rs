@@ -1,0 +1,149 @@
+//! Convolutions and linear layers on u8 activations, channels last.
+
+use std::ops::Range;
+
+use super::kernels::{self, Isa, Output, Rounding, Strip};
+use super::weights::{Levels, Packed, Segments};
+use super::window::{Rows, Window};
+
+/// How sums become the output of a layer.
+#[derive(Clone, Debug)]
+pub(crate) struct Scaling {
+    /// Where each output channel's sum starts.
+    pub(crate) bias: Vec<i32>,
+    /// What one level of an output channel's sum is worth, in units of the output.
+    pub(crate) multiplier: Vec<f32>,
+    /// Level of the input that stands for 0, which surrounds the picture.
+    pub(crate) fill: u8,
+}
+
+/// A convolution with packed weights.
+#[derive(Clone, Debug)]
+pub(crate) struct Convolution {
+    window: Window,
+    groups: usize,
+    /// Channels of a whole input pixel.
+    input_channels: usize,
+    output_channels: usize,
+    segments: Segments,
+    packed: Vec<Packed>,
+}
+
+/// Rows of an output: whole rows, the first of them first.
+pub(crate) enum RowsOut<'a> {
+    Quantised(&'a mut [u8], Rounding),
+    /// With an addend for each output channel.
+    Float(&'a mut [f32], &'a [f32]),
+}
+
+impl Convolution {
+    pub(crate) fn new(levels: &Levels<'_>, window: Window) -> Self {
+        let segments = Segments::new(&window, levels.input_channels, levels.groups == 1);
+        let packed = (0..levels.groups).map(|group| Packed::new(levels, group, &window, &segments)).collect();
+        Self {
+            window,
+            groups: levels.groups,
+            input_channels: levels.input_channels * levels.groups,
+            output_channels: levels.output_channels,
+            segments,
+            packed,
+        }
+    }
+
+    pub(crate) fn input_channels(&self) -> usize {
+        self.input_channels
+    }
+
+    pub(crate) fn output_channels(&self) -> usize {
+        self.output_channels
+    }
+
+    pub(crate) fn window(&self) -> &Window {
+        &self.window
+    }
+
+    /// Spreads a value for each output channel over the packed columns, those that fill up set to 0.
+    pub(crate) fn spread<T: Copy + Default>(&self, values: &[T]) -> Vec<T> {
+        let each = self.output_channels / self.groups;
+        let width = self.packed[0].width();
+        let mut spread = vec![T::default(); width * self.groups];
+        for (spread, values) in spread.chunks_exact_mut(width).zip(values.chunks_exact(each)) {
+            spread[..each].copy_from_slice(values);
+        }
+        spread
+    }
+
+    /// Computes some rows of the output. `scaling` and the addend are [`Convolution::spread`].
+    pub(crate) fn run(
+        &self,
+        isa: Isa,
+        input: &[u8],
+        size: [usize; 2],
+        scaling: &Scaling,
+        rows: Range<usize>,
+        mut output: RowsOut<'_>,
+    ) {
+        let [_, columns] = self.window.output(size).unwrap_or_default();
+        if rows.is_empty() || columns == 0 {
+            return;
+        }
+        let whole_quads = self.segments.length() % kernels::QUAD == 0;
+        if self.window.is_point() && whole_quads {
+            let start = rows.start * size[1] * self.input_channels;
+            let pixels = rows.len() * size[1];
+            self.strip(isa, &[&input[start..]], pixels, scaling, &mut output, 0);
+            return;
+        }
+        let mut held = Rows::new(input, size, self.input_channels, &self.window, scaling.fill);
+        for row in rows.clone() {
+            let seen = held.seen(&self.window, row);
+            self.strip(isa, &seen, columns, scaling, &mut output, (row - rows.start) * columns);
+        }
+    }
+
+    /// Computes neighbouring output pixels from the rows that their windows see.
+    fn strip(
+        &self,
+        isa: Isa,
+        rows: &[&[u8]],
+        pixels: usize,
+        scaling: &Scaling,
+        output: &mut RowsOut<'_>,
+        first_pixel: usize,
+    ) {
+        let each = self.output_channels / self.groups;
+        let channels = self.input_channels / self.groups;
+        let step = self.window.dilation[1] * self.input_channels;
+        for (group, packed) in self.packed.iter().enumerate() {
+            let columns = (0..self.window.size[1]).step_by(self.segments.columns);
+            let segments: Vec<&[u8]> = rows
+                .iter()
+                .flat_map(|row| columns.clone().map(move |column| &row[column * step + group * channels..]))
+                .collect();
+            let width = packed.width();
+            let spread = group * width..(group + 1) * width;
+            for (first, panel) in
+                packed.panels(&scaling.bias[spread.clone()], &scaling.multiplier[spread.clone()])
+            {
+                let at = first_pixel * self.output_channels + group * each + first;
+                let wide = panel.vectors * kernels::LANES;
+                let output = match output {
+                    RowsOut::Quantised(output, rounding) => Output::Quantised(&mut output[at..], *rounding),
+                    RowsOut::Float(output, addend) => {
+                        Output::Float(&mut output[at..], &addend[spread.start + first..][..wide])
+                    }
+                };
+                let mut strip = Strip {
+                    segments: &segments,
+                    quads: packed.quads(),
+                    pixel_stride: self.window.stride[1] * self.input_channels,
+                    pixels,
+                    panel,
+                    output,
+                    output_stride: self.output_channels,
+                };
+                kernels::multiply(isa, &mut strip);
+            }
+        }
+    }
+}

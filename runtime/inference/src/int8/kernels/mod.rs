@@ -1,0 +1,280 @@
+//! What runs on the processor's integer units, one file for each instruction set.
+//!
+//! All `unsafe` of this crate is in this folder, for two reasons: intrinsics, and loads and stores whose bounds
+//! the safe functions here have checked once for a whole strip instead of at every step. Each kernel gives
+//! bit for bit what [`scalar`] gives; `tests` hold them to it.
+
+#![allow(unsafe_code, reason = "the one folder that may; see above")]
+
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+mod scalar;
+#[cfg(test)]
+mod tests;
+
+use std::sync::OnceLock;
+
+/// Columns in a vector of packed weights, and weights of a column in a quad.
+pub(crate) const LANES: usize = 16;
+/// Neighbouring values along K that one instruction multiplies and sums.
+pub(crate) const QUAD: usize = 4;
+/// Most vectors in a panel.
+pub(crate) const MAX_VECTORS: usize = 4;
+
+/// Any value that is surely beyond the levels, and that i32 still holds with a zero point added.
+const FARTHEST: f32 = 65_536.0;
+
+/// An instruction set that has kernels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Isa {
+    /// Plain Rust: the reference, and the way out on a processor that has none of the others.
+    Scalar,
+    /// x86-64 with AVX-512 BW, VL, VNNI and VBMI (2019 and later).
+    #[cfg(target_arch = "x86_64")]
+    Avx512,
+}
+
+impl Isa {
+    /// Returns those that run on this processor, the fastest first.
+    pub fn available() -> Vec<Self> {
+        let mut available = Vec::new();
+        #[cfg(target_arch = "x86_64")]
+        if is_x86_feature_detected!("avx512bw")
+            && is_x86_feature_detected!("avx512vl")
+            && is_x86_feature_detected!("avx512vnni")
+            && is_x86_feature_detected!("avx512vbmi")
+        {
+            available.push(Self::Avx512);
+        }
+        available.push(Self::Scalar);
+        available
+    }
+
+    /// Returns the fastest one, asked of the processor once.
+    pub fn best() -> Self {
+        static BEST: OnceLock<Isa> = OnceLock::new();
+        *BEST.get_or_init(|| Self::available()[0])
+    }
+
+    /// Returns the name that reports use.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Scalar => "scalar",
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512 => "avx512-vnni",
+        }
+    }
+
+    /// Returns how many groups of 16 channels a depthwise block has.
+    pub(crate) fn depth_lanes(self) -> usize {
+        match self {
+            Self::Scalar => 1,
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512 => 4,
+        }
+    }
+}
+
+/// How sums become outputs.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Rounding {
+    /// Quantised value of 0.
+    pub(crate) zero_point: i32,
+    /// Least quantised output.
+    pub(crate) low: u8,
+    /// Greatest quantised output.
+    pub(crate) high: u8,
+}
+
+impl Rounding {
+    /// Rounds to the nearest, halves to even, as ONNX asks; what is no number becomes the greatest.
+    #[inline]
+    pub(crate) fn quantised(self, value: f32) -> u8 {
+        let level = value.min(FARTHEST).round_ties_even() as i32 + self.zero_point;
+        level.clamp(i32::from(self.low), i32::from(self.high)) as u8
+    }
+}
+
+/// Where a strip's outputs go; one pixel's columns lie side by side.
+pub(crate) enum Output<'a> {
+    /// `round(sum · multiplier) + zero point`.
+    Quantised(&'a mut [u8], Rounding),
+    /// `sum · multiplier + addend`, with an addend for each column.
+    Float(&'a mut [f32], &'a [f32]),
+}
+
+/// Weights beyond the range of s8, as a second summand at one place along K.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Excess {
+    pub(crate) segment: usize,
+    pub(crate) quad: usize,
+    /// `[vectors][LANES][QUAD]`.
+    pub(crate) weights: Vec<i8>,
+}
+
+/// A panel: up to [`MAX_VECTORS`] · [`LANES`] columns of a weight matrix, packed.
+#[derive(Clone, Copy)]
+pub(crate) struct Panel<'a> {
+    /// 1 to [`MAX_VECTORS`].
+    pub(crate) vectors: usize,
+    /// `[segments][quads][vectors][LANES][QUAD]`.
+    pub(crate) weights: &'a [i8],
+    pub(crate) excess: &'a [Excess],
+    /// Where sums start, `[vectors · LANES]`.
+    pub(crate) bias: &'a [i32],
+    /// `[vectors · LANES]`.
+    pub(crate) multiplier: &'a [f32],
+    /// Real columns, at most `vectors · LANES`.
+    pub(crate) columns: usize,
+}
+
+/// A row of output pixels and one panel of columns.
+pub(crate) struct Strip<'a> {
+    /// What each segment of K reads for the first pixel; the next pixel reads `pixel_stride` further on.
+    pub(crate) segments: &'a [&'a [u8]],
+    /// Quads in each segment.
+    pub(crate) quads: usize,
+    /// Bytes from a pixel to the next.
+    pub(crate) pixel_stride: usize,
+    pub(crate) pixels: usize,
+    pub(crate) panel: Panel<'a>,
+    /// From the strip's first pixel and column.
+    pub(crate) output: Output<'a>,
+    /// Elements from one pixel's outputs to the next one's.
+    pub(crate) output_stride: usize,
+}
+
+/// Multiplies a strip: every pixel of it with every column of the panel.
+pub(crate) fn multiply(isa: Isa, strip: &mut Strip<'_>) {
+    if strip.pixels == 0 {
+        return;
+    }
+    let reach = (strip.pixels - 1) * strip.pixel_stride + strip.quads * QUAD;
+    assert!(strip.segments.iter().all(|segment| segment.len() >= reach), "a segment is too short");
+    let panel = &strip.panel;
+    let width = panel.vectors * LANES;
+    assert!((1..=MAX_VECTORS).contains(&panel.vectors) && (1..=width).contains(&panel.columns));
+    assert!(panel.bias.len() == width && panel.multiplier.len() == width);
+    assert_eq!(panel.weights.len(), strip.segments.len() * strip.quads * width * QUAD);
+    for excess in panel.excess {
+        assert!(excess.segment < strip.segments.len() && excess.quad < strip.quads);
+        assert_eq!(excess.weights.len(), width * QUAD);
+    }
+    let outputs = (strip.pixels - 1) * strip.output_stride + panel.columns;
+    match &strip.output {
+        Output::Quantised(output, _) => assert!(output.len() >= outputs),
+        Output::Float(output, addend) => assert!(output.len() >= outputs && addend.len() == width),
+    }
+    match isa {
+        Isa::Scalar => scalar::multiply(strip),
+        // SAFETY: the processor has the features (`Isa::available`), and the bounds were checked above.
+        #[cfg(target_arch = "x86_64")]
+        Isa::Avx512 => unsafe { avx512::multiply(strip) },
+    }
+}
+
+/// A row of output pixels of a depthwise convolution.
+///
+/// Channels are taken in blocks of `16 · depth_lanes`, window columns one after another, and the window's rows
+/// in quads. Within a block channels are in the order in which a processor interleaves four rows of bytes:
+/// vector, lane, then four neighbours.
+pub(crate) struct DepthStrip<'a> {
+    /// What each window row reads for the first pixel: its leftmost column.
+    pub(crate) rows: &'a [&'a [u8]],
+    pub(crate) channels: usize,
+    /// Window columns.
+    pub(crate) width: usize,
+    /// Pixels from a window column to the next.
+    pub(crate) dilation: usize,
+    /// Pixels from one output pixel's window to the next one's.
+    pub(crate) stride: usize,
+    pub(crate) pixels: usize,
+    /// `[blocks][terms][columns][quads of rows][4 vectors][lanes][4 channels][QUAD rows]`; the terms add up.
+    pub(crate) weights: &'a [i8],
+    /// Summands of each weight: 2 where some are beyond the range of s8.
+    pub(crate) terms: usize,
+    /// `[blocks][4 vectors][lanes][4 channels]`.
+    pub(crate) bias: &'a [i32],
+    /// As `bias`.
+    pub(crate) multiplier: &'a [f32],
+    pub(crate) rounding: Rounding,
+    pub(crate) output: &'a mut [u8],
+}
+
+impl DepthStrip<'_> {
+    pub(crate) fn quads(&self) -> usize {
+        self.rows.len().div_ceil(QUAD)
+    }
+}
+
+/// Convolves a strip, each channel by itself.
+pub(crate) fn convolve_depthwise(isa: Isa, strip: &mut DepthStrip<'_>) {
+    if strip.pixels == 0 || strip.channels == 0 {
+        return;
+    }
+    let reach = (strip.pixels - 1) * strip.stride + (strip.width - 1) * strip.dilation + 1;
+    assert!(strip.rows.iter().all(|row| row.len() >= reach * strip.channels), "a row is too short");
+    let block = LANES * isa.depth_lanes();
+    let blocks = strip.channels.div_ceil(block);
+    assert!(strip.bias.len() == blocks * block && strip.multiplier.len() == blocks * block);
+    let taps = strip.terms * strip.width * strip.quads() * QUAD;
+    assert_eq!(strip.weights.len(), blocks * block * taps);
+    assert!(strip.output.len() >= strip.pixels * strip.channels);
+    match isa {
+        Isa::Scalar => scalar::convolve_depthwise(strip),
+        // SAFETY: the processor has the features, and the bounds were checked above.
+        #[cfg(target_arch = "x86_64")]
+        Isa::Avx512 => unsafe { avx512::convolve_depthwise(strip) },
+    }
+}
+
+/// Replaces every level by its entry in a table.
+pub(crate) fn look_up(isa: Isa, table: &[u8; 256], input: &[u8], output: &mut [u8]) {
+    assert_eq!(input.len(), output.len());
+    match isa {
+        Isa::Scalar => scalar::look_up(table, input, output),
+        // SAFETY: the processor has the features, and both slices have the same length.
+        #[cfg(target_arch = "x86_64")]
+        Isa::Avx512 => unsafe { avx512::look_up(table, input.as_ptr(), output) },
+    }
+}
+
+/// Replaces every level by its entry in a table, in place.
+pub(crate) fn look_up_in_place(isa: Isa, table: &[u8; 256], levels: &mut [u8]) {
+    match isa {
+        Isa::Scalar => levels.iter_mut().for_each(|level| *level = table[usize::from(*level)]),
+        // SAFETY: the processor has the features; each vector is read before it is written.
+        #[cfg(target_arch = "x86_64")]
+        Isa::Avx512 => unsafe { avx512::look_up(table, levels.as_ptr(), levels) },
+    }
+}
+
+/// Quantises: `round(value · inverse scale) + zero point`.
+pub(crate) fn quantise(isa: Isa, inverse_scale: f32, rounding: Rounding, input: &[f32], output: &mut [u8]) {
+    assert_eq!(input.len(), output.len());
+    match isa {
+        Isa::Scalar => scalar::quantise(inverse_scale, rounding, input, output),
+        // SAFETY: the processor has the features, and both slices have the same length.
+        #[cfg(target_arch = "x86_64")]
+        Isa::Avx512 => unsafe { avx512::quantise(inverse_scale, rounding, input, output) },
+    }
+}
+
+/// A sum of two quantised tensors: `round(a · scale_a + b · scale_b + offset) + zero point`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Addition {
+    pub(crate) scales: [f32; 2],
+    pub(crate) offset: f32,
+    pub(crate) rounding: Rounding,
+}
+
+/// Adds level by level.
+pub(crate) fn add(isa: Isa, addition: &Addition, [a, b]: [&[u8]; 2], output: &mut [u8]) {
+    assert!(a.len() == b.len() && a.len() == output.len());
+    match isa {
+        Isa::Scalar => scalar::add(addition, [a, b], output),
+        // SAFETY: the processor has the features, and all slices have the same length.
+        #[cfg(target_arch = "x86_64")]
+        Isa::Avx512 => unsafe { avx512::add(addition, [a, b], output) },
+    }
+}

@@ -1,0 +1,79 @@
+//! The reference: plain loops, in the order in which the packed layouts are documented.
+
+use super::{Addition, DepthStrip, LANES, Output, QUAD, Rounding, Strip};
+
+pub(super) fn multiply(strip: &mut Strip<'_>) {
+    let panel = strip.panel;
+    let width = panel.vectors * LANES;
+    for pixel in 0..strip.pixels {
+        for column in 0..panel.columns {
+            let mut sum = panel.bias[column];
+            let dot = |at: &[u8], weights: &[i8]| -> i32 {
+                let weights = &weights[column * QUAD..][..QUAD];
+                at.iter().zip(weights).map(|(&level, &weight)| i32::from(level) * i32::from(weight)).sum()
+            };
+            for (segment, weights) in
+                strip.segments.iter().zip(panel.weights.chunks_exact(strip.quads * width * QUAD))
+            {
+                let at = &segment[pixel * strip.pixel_stride..][..strip.quads * QUAD];
+                for (at, weights) in at.chunks_exact(QUAD).zip(weights.chunks_exact(width * QUAD)) {
+                    sum = sum.wrapping_add(dot(at, weights));
+                }
+            }
+            for excess in panel.excess {
+                let start = pixel * strip.pixel_stride + excess.quad * QUAD;
+                let at = &strip.segments[excess.segment][start..][..QUAD];
+                sum = sum.wrapping_add(dot(at, &excess.weights));
+            }
+            let at = pixel * strip.output_stride + column;
+            let value = sum as f32 * panel.multiplier[column];
+            match &mut strip.output {
+                Output::Quantised(output, rounding) => output[at] = rounding.quantised(value),
+                Output::Float(output, addend) => output[at] = value + addend[column],
+            }
+        }
+    }
+}
+
+pub(super) fn convolve_depthwise(strip: &mut DepthStrip<'_>) {
+    let (channels, quads) = (strip.channels, strip.quads());
+    let term = strip.width * quads * LANES * QUAD;
+    for pixel in 0..strip.pixels {
+        for channel in 0..channels {
+            let mut sum = strip.bias[channel];
+            let weights = &strip.weights[channel / LANES * strip.terms * term..][..strip.terms * term];
+            for weights in weights.chunks_exact(term) {
+                for column in 0..strip.width {
+                    let at = (pixel * strip.stride + column * strip.dilation) * channels + channel;
+                    for (row, levels) in strip.rows.iter().enumerate() {
+                        let quad = column * quads + row / QUAD;
+                        let weight = weights[(quad * LANES + channel % LANES) * QUAD + row % QUAD];
+                        sum = sum.wrapping_add(i32::from(levels[at]) * i32::from(weight));
+                    }
+                }
+            }
+            strip.output[pixel * channels + channel] =
+                strip.rounding.quantised(sum as f32 * strip.multiplier[channel]);
+        }
+    }
+}
+
+pub(super) fn look_up(table: &[u8; 256], input: &[u8], output: &mut [u8]) {
+    for (output, &input) in output.iter_mut().zip(input) {
+        *output = table[usize::from(input)];
+    }
+}
+
+pub(super) fn quantise(inverse_scale: f32, rounding: Rounding, input: &[f32], output: &mut [u8]) {
+    for (output, &input) in output.iter_mut().zip(input) {
+        *output = rounding.quantised(input * inverse_scale);
+    }
+}
+
+pub(super) fn add(addition: &Addition, [a, b]: [&[u8]; 2], output: &mut [u8]) {
+    let [scale_a, scale_b] = addition.scales;
+    for ((output, &a), &b) in output.iter_mut().zip(a).zip(b) {
+        let value = f32::from(a).mul_add(scale_a, f32::from(b).mul_add(scale_b, addition.offset));
+        *output = addition.rounding.quantised(value);
+    }
+}

@@ -1,0 +1,10 @@
+//! INT8 layers: u8 activations with channels last, s8 weights, sums in i32.
+
+#![allow(dead_code, reason = "being built")]
+mod conv;
+mod depthwise;
+mod kernels;
+mod weights;
+mod window;
+
+pub use kernels::Isa;
