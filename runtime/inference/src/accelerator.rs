@@ -10,7 +10,7 @@ use tract_onnx::prelude::{
 };
 use tract_onnx::tract_hir::infer::{DimFact, Factoid};
 
-use crate::exact_softmax;
+use crate::{exact_softmax, int8};
 
 /// Something that runs models.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -121,17 +121,36 @@ impl Accelerator {
         if let Some(location) = external_data(&proto) {
             return Err(LoadError::ExternalData(location));
         }
-        let plan =
-            framework.parse(&proto, None).and_then(|parsed| runnable(parsed.model)).map_err(unusable)?;
+        let plan = self.plan(&framework, &proto).map_err(unusable)?;
         let facts = |facts: TractResult<Vec<Signature>>| facts.map_err(unusable);
         let model = plan.model();
         let inputs = facts((0..model.inputs.len()).map(|at| signature(model.input_fact(at)?)).collect())?;
         let outputs = facts((0..model.outputs.len()).map(|at| signature(model.output_fact(at)?)).collect())?;
         Ok(PreparedModel { plan, accelerator: self, inputs, outputs })
     }
+
+    /// A graph with anything quantised is lowered to INT8 layers.
+    fn plan(
+        self,
+        framework: &tract_onnx::Onnx,
+        proto: &tract_onnx::pb::ModelProto,
+    ) -> TractResult<Arc<TypedRunnableModel>> {
+        let mut parsed = framework.parse(proto, None)?;
+        set_batch(&mut parsed.model)?;
+        let graph = proto.graph.as_ref().filter(|graph| int8::is_quantised(graph));
+        let model = match graph {
+            None => parsed.model,
+            Some(graph) => {
+                parsed.model.analyse(false)?;
+                int8::lowered(graph, parsed)?
+            }
+        };
+        exact_softmax::spelled_out(model.into_typed()?)?.into_optimized()?.into_runnable()
+    }
 }
 
-fn runnable(mut model: tract_onnx::prelude::InferenceModel) -> TractResult<Arc<TypedRunnableModel>> {
+/// A batch dimension that the model leaves open is 1.
+fn set_batch(model: &mut tract_onnx::prelude::InferenceModel) -> TractResult<()> {
     for input in 0..model.inputs.len() {
         let mut fact = model.input_fact(input)?.clone();
         let is_open = |side: DimFact| side.concretize().is_none_or(|side| side.to_i64().is_err());
@@ -139,7 +158,7 @@ fn runnable(mut model: tract_onnx::prelude::InferenceModel) -> TractResult<Arc<T
             model.set_input_fact(input, fact)?;
         }
     }
-    exact_softmax::spelled_out(model.into_typed()?)?.into_optimized()?.into_runnable()
+    Ok(())
 }
 
 fn signature(fact: &TypedFact) -> TractResult<Signature> {

@@ -58,6 +58,11 @@ impl Convolution {
         self.output_channels
     }
 
+    /// Returns products that make one output.
+    pub(crate) fn depth(&self) -> usize {
+        self.input_channels / self.groups * self.window.taps()
+    }
+
     pub(crate) fn window(&self) -> &Window {
         &self.window
     }

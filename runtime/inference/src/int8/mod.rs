@@ -4,7 +4,11 @@
 mod conv;
 mod depthwise;
 mod kernels;
+mod layers;
+mod lower;
+mod pool;
 mod weights;
 mod window;
 
 pub use kernels::Isa;
+pub(crate) use lower::{is_quantised, lowered};

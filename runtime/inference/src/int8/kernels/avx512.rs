@@ -4,15 +4,16 @@
 use std::arch::x86_64::{
     __m512, __m512i, __mmask16, __mmask64, _mm_maskz_loadu_epi8, _mm512_add_epi32, _mm512_add_ps,
     _mm512_cvtepi32_ps, _mm512_cvtepu8_epi32, _mm512_cvtps_epi32, _mm512_dpbusd_epi32, _mm512_fmadd_ps,
-    _mm512_loadu_ps, _mm512_loadu_si512, _mm512_mask_blend_epi8, _mm512_mask_cvtusepi32_storeu_epi8,
-    _mm512_mask_storeu_epi8, _mm512_mask_storeu_ps, _mm512_maskz_loadu_epi8, _mm512_maskz_loadu_ps,
-    _mm512_max_epi32, _mm512_max_epu8, _mm512_min_epi32, _mm512_min_epu8, _mm512_min_ps, _mm512_movepi8_mask,
-    _mm512_mul_ps, _mm512_packs_epi32, _mm512_packus_epi16, _mm512_permutex2var_epi8, _mm512_set1_epi8,
-    _mm512_set1_epi32, _mm512_set1_ps, _mm512_setzero_si512, _mm512_unpackhi_epi8, _mm512_unpackhi_epi16,
-    _mm512_unpacklo_epi8, _mm512_unpacklo_epi16,
+    _mm512_i32gather_ps, _mm512_loadu_ps, _mm512_loadu_si512, _mm512_mask_blend_epi8,
+    _mm512_mask_cvtusepi32_storeu_epi8, _mm512_mask_storeu_epi8, _mm512_mask_storeu_ps,
+    _mm512_maskz_loadu_epi8, _mm512_maskz_loadu_ps, _mm512_max_epi32, _mm512_max_epu8, _mm512_min_epi32,
+    _mm512_min_epu8, _mm512_min_ps, _mm512_movepi8_mask, _mm512_mul_ps, _mm512_packs_epi32,
+    _mm512_packus_epi16, _mm512_permutex2var_epi8, _mm512_set1_epi8, _mm512_set1_epi32, _mm512_set1_ps,
+    _mm512_setzero_si512, _mm512_unpackhi_epi8, _mm512_unpackhi_epi16, _mm512_unpacklo_epi8,
+    _mm512_unpacklo_epi16,
 };
 
-use super::{Addition, DepthStrip, FARTHEST, LANES, Output, QUAD, Rounding, Strip};
+use super::{Addition, Combination, Combine, DepthStrip, FARTHEST, LANES, Output, QUAD, Rounding, Strip};
 
 /// Pixels times vectors of sums that fit the 32 registers beside the weights and one broadcast.
 const fn most_pixels(vectors: usize) -> usize {
@@ -365,6 +366,28 @@ pub(super) unsafe fn add(addition: &Addition, [a, b]: [&[u8]; 2], output: &mut [
             let sum = _mm512_fmadd_ps(load(b.as_ptr()), scale_b, offset);
             let sum = _mm512_fmadd_ps(load(a.as_ptr()), scale_a, sum);
             store16(output.as_mut_ptr().add(at), mask, levels(sum, addition.rounding));
+        }
+    }
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512vl")]
+pub(super) unsafe fn combine(combination: &Combination, [a, b]: [&[u8]; 2], output: &mut [u8]) {
+    let [first, second] = &*combination.tables;
+    let length = output.len();
+    for at in (0..length).step_by(LANES) {
+        let mask = mask16(length - at);
+        // SAFETY: the masks end with the slices, which have the same length, and a level is an index into a table.
+        unsafe {
+            let read = |table: &[f32; 256], from: *const u8| {
+                let levels = _mm512_cvtepu8_epi32(_mm_maskz_loadu_epi8(mask, from.add(at).cast()));
+                _mm512_i32gather_ps::<4>(levels, table.as_ptr())
+            };
+            let (a, b) = (read(first, a.as_ptr()), read(second, b.as_ptr()));
+            let value = match combination.combine {
+                Combine::Sum => _mm512_add_ps(a, b),
+                Combine::Product => _mm512_mul_ps(a, b),
+            };
+            store16(output.as_mut_ptr().add(at), mask, levels(value, combination.rounding));
         }
     }
 }

@@ -8,11 +8,14 @@
 
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+mod memory;
 mod scalar;
 #[cfg(test)]
 mod tests;
 
 use std::sync::OnceLock;
+
+pub(crate) use self::memory::unwritten;
 
 /// Columns in a vector of packed weights, and weights of a column in a quad.
 pub(crate) const LANES: usize = 16;
@@ -276,5 +279,32 @@ pub(crate) fn add(isa: Isa, addition: &Addition, [a, b]: [&[u8]; 2], output: &mu
         // SAFETY: the processor has the features, and all slices have the same length.
         #[cfg(target_arch = "x86_64")]
         Isa::Avx512 => unsafe { avx512::add(addition, [a, b], output) },
+    }
+}
+
+/// What is done to two tensors of levels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Combine {
+    Sum,
+    Product,
+}
+
+/// Two tensors of levels read through tables, combined and rounded once.
+#[derive(Clone, Debug)]
+pub(crate) struct Combination {
+    pub(crate) combine: Combine,
+    /// In units of the output.
+    pub(crate) tables: Box<[[f32; 256]; 2]>,
+    pub(crate) rounding: Rounding,
+}
+
+/// Combines level by level.
+pub(crate) fn combine(isa: Isa, combination: &Combination, [a, b]: [&[u8]; 2], output: &mut [u8]) {
+    assert!(a.len() == b.len() && a.len() == output.len());
+    match isa {
+        Isa::Scalar => scalar::combine(combination, [a, b], output),
+        // SAFETY: the processor has the features, and all slices have the same length.
+        #[cfg(target_arch = "x86_64")]
+        Isa::Avx512 => unsafe { avx512::combine(combination, [a, b], output) },
     }
 }

@@ -1,6 +1,6 @@
 //! The reference: plain loops, in the order in which the packed layouts are documented.
 
-use super::{Addition, DepthStrip, LANES, Output, QUAD, Rounding, Strip};
+use super::{Addition, Combination, Combine, DepthStrip, LANES, Output, QUAD, Rounding, Strip};
 
 pub(super) fn multiply(strip: &mut Strip<'_>) {
     let panel = strip.panel;
@@ -75,5 +75,16 @@ pub(super) fn add(addition: &Addition, [a, b]: [&[u8]; 2], output: &mut [u8]) {
     for ((output, &a), &b) in output.iter_mut().zip(a).zip(b) {
         let value = f32::from(a).mul_add(scale_a, f32::from(b).mul_add(scale_b, addition.offset));
         *output = addition.rounding.quantised(value);
+    }
+}
+
+pub(super) fn combine(combination: &Combination, [a, b]: [&[u8]; 2], output: &mut [u8]) {
+    let [first, second] = &*combination.tables;
+    for ((output, &a), &b) in output.iter_mut().zip(a).zip(b) {
+        let (a, b) = (first[usize::from(a)], second[usize::from(b)]);
+        *output = combination.rounding.quantised(match combination.combine {
+            Combine::Sum => a + b,
+            Combine::Product => a * b,
+        });
     }
 }

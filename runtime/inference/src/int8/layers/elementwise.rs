@@ -1,0 +1,301 @@
+//! Layers that look at each value by itself.
+
+use tract_onnx::tract_core::internal::{DatumType, TDim, TValue, TVec, Tensor, TractResult, bail, ensure};
+
+use super::super::kernels::{self, Addition, Combination, Combine, Isa, Rounding, unwritten};
+use super::super::pool::for_rows;
+use super::{Layer, dims, floats, levels, sides};
+
+/// Values that are spread at a time.
+const PIECE: usize = 4096;
+
+/// Levels through a table.
+#[derive(Clone, Debug)]
+pub(crate) struct LookUp {
+    pub(crate) table: Box<[u8; 256]>,
+}
+
+impl Layer for LookUp {
+    fn name(&self) -> &'static str {
+        "Int8LookUp"
+    }
+
+    fn output(&self, inputs: &[(DatumType, TVec<TDim>)]) -> TractResult<(DatumType, TVec<TDim>)> {
+        Ok((DatumType::U8, inputs[0].1.clone()))
+    }
+
+    fn run(&self, inputs: &[TValue]) -> TractResult<Tensor> {
+        let mut output = unwritten::<u8>(inputs[0].shape())?;
+        let mut view = output.try_as_plain_ram_mut()?;
+        let part = view.as_slice_mut::<u8>()?;
+        kernels::look_up(Isa::best(), &self.table, levels(&inputs[0])?, part);
+        Ok(output)
+    }
+}
+
+/// Levels become numbers, by a table; channels that were last become second.
+#[derive(Clone, Debug)]
+pub(crate) struct Dequantise {
+    pub(crate) table: Box<[f32; 256]>,
+    pub(crate) spread: Spread,
+}
+
+/// What happens to channels on the way between levels and numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Spread {
+    /// They stay where they are.
+    Same,
+    /// Last here, second there.
+    Channels,
+}
+
+/// Returns (pixels, channels) of a shape with channels last.
+fn pixels(shape: &[usize]) -> (usize, usize) {
+    let channels = shape.last().copied().unwrap_or(1);
+    (shape.iter().product::<usize>() / channels.max(1), channels)
+}
+
+fn channels_second(shape: &[TDim]) -> TVec<TDim> {
+    let mut shape: TVec<TDim> = shape.into();
+    if let Some(channels) = shape.pop() {
+        shape.insert(1, channels);
+    }
+    shape
+}
+
+fn channels_last(shape: &[TDim]) -> TVec<TDim> {
+    let mut shape: TVec<TDim> = shape.into();
+    let channels = shape.remove(1);
+    shape.push(channels);
+    shape
+}
+
+impl Layer for Dequantise {
+    fn name(&self) -> &'static str {
+        "Int8Dequantise"
+    }
+
+    fn output(&self, inputs: &[(DatumType, TVec<TDim>)]) -> TractResult<(DatumType, TVec<TDim>)> {
+        let shape = match self.spread {
+            Spread::Same => inputs[0].1.clone(),
+            Spread::Channels => channels_second(&inputs[0].1),
+        };
+        Ok((DatumType::F32, shape))
+    }
+
+    fn run(&self, inputs: &[TValue]) -> TractResult<Tensor> {
+        let input = levels(&inputs[0])?;
+        let shape = sides(&self.output(&[(DatumType::U8, dims(inputs[0].shape()))])?.1)?;
+        let mut output = unwritten::<f32>(&shape)?;
+        let mut view = output.try_as_plain_ram_mut()?;
+        let values = view.as_slice_mut::<f32>()?;
+        match self.spread {
+            Spread::Same => {
+                for (value, &level) in values.iter_mut().zip(input) {
+                    *value = self.table[usize::from(level)];
+                }
+            }
+            Spread::Channels => {
+                let (pixels, channels) = pixels(inputs[0].shape());
+                for_rows(channels, values, |rows, part| {
+                    for (channel, part) in rows.zip(part.chunks_exact_mut(pixels.max(1))) {
+                        let levels = input[channel..].iter().step_by(channels);
+                        for (value, &level) in part.iter_mut().zip(levels) {
+                            *value = self.table[usize::from(level)];
+                        }
+                    }
+                });
+            }
+        }
+        Ok(output)
+    }
+}
+
+/// Numbers become levels; channels that were second become last.
+#[derive(Clone, Debug)]
+pub(crate) struct Quantise {
+    pub(crate) inverse_scale: f32,
+    pub(crate) rounding: Rounding,
+    pub(crate) spread: Spread,
+}
+
+impl Layer for Quantise {
+    fn name(&self) -> &'static str {
+        "Int8Quantise"
+    }
+
+    fn output(&self, inputs: &[(DatumType, TVec<TDim>)]) -> TractResult<(DatumType, TVec<TDim>)> {
+        ensure!(inputs[0].0 == DatumType::F32, "quantisation of {:?}", inputs[0].0);
+        let shape = match self.spread {
+            Spread::Same => inputs[0].1.clone(),
+            Spread::Channels => channels_last(&inputs[0].1),
+        };
+        Ok((DatumType::U8, shape))
+    }
+
+    fn run(&self, inputs: &[TValue]) -> TractResult<Tensor> {
+        quantised(floats(&inputs[0])?, inputs[0].shape(), self.inverse_scale, self.rounding, self.spread)
+    }
+}
+
+fn quantised(
+    input: &[f32],
+    shape: &[usize],
+    inverse_scale: f32,
+    rounding: Rounding,
+    spread: Spread,
+) -> TractResult<Tensor> {
+    let isa = Isa::best();
+    match spread {
+        Spread::Same => {
+            let mut output = unwritten::<u8>(shape)?;
+            let mut view = output.try_as_plain_ram_mut()?;
+            let part = view.as_slice_mut::<u8>()?;
+            kernels::quantise(isa, inverse_scale, rounding, input, part);
+            Ok(output)
+        }
+        Spread::Channels => {
+            let mut output = unwritten::<u8>(&sides(&channels_last(&dims(shape)))?)?;
+            let (channels, pixels) = (shape[1], shape[2..].iter().product::<usize>());
+            for_rows(pixels, output.try_as_plain_ram_mut()?.as_slice_mut::<u8>()?, |rows, part| {
+                let mut line = [0; PIECE];
+                // A piece of each channel at a time: quantised side by side, then spread while in the cache.
+                for start in rows.clone().step_by(PIECE) {
+                    let length = (rows.end - start).min(PIECE);
+                    for channel in 0..channels {
+                        let from = &input[channel * pixels + start..][..length];
+                        kernels::quantise(isa, inverse_scale, rounding, from, &mut line[..length]);
+                        let to = part[(start - rows.start) * channels + channel..].iter_mut();
+                        to.step_by(channels).zip(&line[..length]).for_each(|(to, &level)| *to = level);
+                    }
+                }
+            });
+            Ok(output)
+        }
+    }
+}
+
+/// Scale and zero point (as numbers) that take in all of the input and 0: ONNX's DynamicQuantizeLinear.
+#[derive(Clone, Debug)]
+pub(crate) struct Spanned;
+
+impl Layer for Spanned {
+    fn name(&self) -> &'static str {
+        "Int8Range"
+    }
+
+    fn output(&self, _: &[(DatumType, TVec<TDim>)]) -> TractResult<(DatumType, TVec<TDim>)> {
+        Ok((DatumType::F32, dims(&[2])))
+    }
+
+    fn run(&self, inputs: &[TValue]) -> TractResult<Tensor> {
+        let (low, high) = span(floats(&inputs[0])?);
+        let scale = (high - low) / 255.0;
+        let scale = if scale > 0.0 { scale } else { 1.0 };
+        let zero_point = (-low / scale).round_ties_even().clamp(0.0, 255.0);
+        Tensor::from_shape(&[2], &[scale, zero_point])
+    }
+}
+
+/// Least and greatest value, 0 among them. In lanes, so that the compiler sees independent sums.
+fn span(values: &[f32]) -> (f32, f32) {
+    let mut low = [0.0f32; 16];
+    let mut high = [0.0f32; 16];
+    let chunks = values.chunks_exact(16);
+    for &value in chunks.remainder() {
+        low[0] = low[0].min(value);
+        high[0] = high[0].max(value);
+    }
+    for chunk in chunks {
+        for (lane, &value) in chunk.iter().enumerate() {
+            low[lane] = if value < low[lane] { value } else { low[lane] };
+            high[lane] = if value > high[lane] { value } else { high[lane] };
+        }
+    }
+    (low.into_iter().fold(0.0, f32::min), high.into_iter().fold(0.0, f32::max))
+}
+
+/// Quantises by a scale and a zero point that come as a second input.
+#[derive(Clone, Debug)]
+pub(crate) struct QuantiseDynamic {
+    pub(crate) spread: Spread,
+}
+
+impl QuantiseDynamic {
+    /// The layer that finds the second input.
+    pub(crate) const RANGE: Spanned = Spanned;
+}
+
+impl Layer for QuantiseDynamic {
+    fn name(&self) -> &'static str {
+        "Int8QuantiseDynamic"
+    }
+
+    fn output(&self, inputs: &[(DatumType, TVec<TDim>)]) -> TractResult<(DatumType, TVec<TDim>)> {
+        let shape = match self.spread {
+            Spread::Same => inputs[0].1.clone(),
+            Spread::Channels => channels_last(&inputs[0].1),
+        };
+        Ok((DatumType::U8, shape))
+    }
+
+    fn run(&self, inputs: &[TValue]) -> TractResult<Tensor> {
+        let &[scale, zero_point] = floats(&inputs[1])? else { bail!("scale and zero point are missing") };
+        let rounding = Rounding { zero_point: zero_point as i32, low: 0, high: 255 };
+        quantised(floats(&inputs[0])?, inputs[0].shape(), 1.0 / scale, rounding, self.spread)
+    }
+}
+
+/// The sum of two tensors of levels, rounded once.
+#[derive(Clone, Debug)]
+pub(crate) struct AddLevels {
+    pub(crate) addition: Addition,
+}
+
+impl Layer for AddLevels {
+    fn name(&self) -> &'static str {
+        "Int8Add"
+    }
+
+    fn output(&self, inputs: &[(DatumType, TVec<TDim>)]) -> TractResult<(DatumType, TVec<TDim>)> {
+        ensure!(inputs[0].1 == inputs[1].1, "a sum of {:?} and {:?}", inputs[0].1, inputs[1].1);
+        Ok((DatumType::U8, inputs[0].1.clone()))
+    }
+
+    fn run(&self, inputs: &[TValue]) -> TractResult<Tensor> {
+        let mut output = unwritten::<u8>(inputs[0].shape())?;
+        let mut view = output.try_as_plain_ram_mut()?;
+        let part = view.as_slice_mut::<u8>()?;
+        kernels::add(Isa::best(), &self.addition, [levels(&inputs[0])?, levels(&inputs[1])?], part);
+        Ok(output)
+    }
+}
+
+/// Two tensors of levels, each read through a table of its own, combined and rounded once.
+#[derive(Clone, Debug)]
+pub(crate) struct CombineTables {
+    pub(crate) combination: Combination,
+}
+
+impl Layer for CombineTables {
+    fn name(&self) -> &'static str {
+        match self.combination.combine {
+            Combine::Sum => "Int8AddTables",
+            Combine::Product => "Int8MulTables",
+        }
+    }
+
+    fn output(&self, inputs: &[(DatumType, TVec<TDim>)]) -> TractResult<(DatumType, TVec<TDim>)> {
+        ensure!(inputs[0].1 == inputs[1].1, "{:?} with {:?}", inputs[0].1, inputs[1].1);
+        Ok((DatumType::U8, inputs[0].1.clone()))
+    }
+
+    fn run(&self, inputs: &[TValue]) -> TractResult<Tensor> {
+        let levels = [levels(&inputs[0])?, levels(&inputs[1])?];
+        let mut output = unwritten::<u8>(inputs[0].shape())?;
+        let mut view = output.try_as_plain_ram_mut()?;
+        let part = view.as_slice_mut::<u8>()?;
+        kernels::combine(Isa::best(), &self.combination, levels, part);
+        Ok(output)
+    }
+}

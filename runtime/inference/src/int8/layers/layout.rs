@@ -1,0 +1,249 @@
+//! Layers that move levels and compute nothing.
+
+use tract_onnx::tract_core::internal::{DatumType, TDim, TValue, TVec, Tensor, TractResult, ensure};
+
+use super::super::kernels::{self, Isa, unwritten};
+use super::super::pool::for_rows;
+use super::{Layer, dims, expect, floats, levels, sides};
+
+/// The same memory under another shape or another name of its type.
+#[derive(Clone, Debug)]
+pub(crate) struct Relabel {
+    /// Shape before and after; open where it stays.
+    pub(crate) shape: Option<(Vec<usize>, Vec<usize>)>,
+    /// s8 ↔ u8: levels are shifted by 128.
+    pub(crate) to: DatumType,
+    /// The type's sign changes.
+    pub(crate) shift: bool,
+}
+
+impl Layer for Relabel {
+    fn name(&self) -> &'static str {
+        if self.shift { "Int8Shift" } else { "Int8Reshape" }
+    }
+
+    fn output(&self, inputs: &[(DatumType, TVec<TDim>)]) -> TractResult<(DatumType, TVec<TDim>)> {
+        match &self.shape {
+            None => Ok((self.to, inputs[0].1.clone())),
+            Some((before, after)) => {
+                expect(&sides(&inputs[0].1)?, before)?;
+                Ok((self.to, dims(after)))
+            }
+        }
+    }
+
+    fn run(&self, inputs: &[TValue]) -> TractResult<Tensor> {
+        let shape = self.shape.as_ref().map_or(inputs[0].shape(), |(_, after)| after);
+        if !self.shift {
+            let mut output = unwritten::<u8>(shape)?;
+            output.try_as_plain_ram_mut()?.as_slice_mut::<u8>()?.copy_from_slice(levels(&inputs[0])?);
+            return Ok(output);
+        }
+        if self.to == DatumType::I8 {
+            let mut output = unwritten::<i8>(shape)?;
+            let mut view = output.try_as_plain_ram_mut()?;
+            let values = view.as_slice_mut::<i8>()?;
+            for (value, &level) in values.iter_mut().zip(levels(&inputs[0])?) {
+                *value = (level ^ 0x80).cast_signed();
+            }
+            return Ok(output);
+        }
+        let mut output = unwritten::<u8>(shape)?;
+        let mut view = output.try_as_plain_ram_mut()?;
+        let values = view.as_slice_mut::<u8>()?;
+        for (value, &level) in values.iter_mut().zip(inputs[0].try_as_plain_ram()?.as_slice::<i8>()?) {
+            *value = level.cast_unsigned() ^ 0x80;
+        }
+        Ok(output)
+    }
+}
+
+/// Axes in another order.
+#[derive(Clone, Debug)]
+pub(crate) struct Permute {
+    pub(crate) input: Vec<usize>,
+    /// For each axis of the output, the input's.
+    pub(crate) order: Vec<usize>,
+}
+
+impl Layer for Permute {
+    fn name(&self) -> &'static str {
+        "Int8Transpose"
+    }
+
+    fn output(&self, inputs: &[(DatumType, TVec<TDim>)]) -> TractResult<(DatumType, TVec<TDim>)> {
+        expect(&sides(&inputs[0].1)?, &self.input)?;
+        let shape: Vec<usize> = self.order.iter().map(|&axis| self.input[axis]).collect();
+        Ok((DatumType::U8, dims(&shape)))
+    }
+
+    fn run(&self, inputs: &[TValue]) -> TractResult<Tensor> {
+        let input = levels(&inputs[0])?;
+        let shape: Vec<usize> = self.order.iter().map(|&axis| self.input[axis]).collect();
+        let mut strides = vec![1; self.input.len()];
+        for axis in (1..self.input.len()).rev() {
+            strides[axis - 1] = strides[axis] * self.input[axis];
+        }
+        let steps: Vec<usize> = self.order.iter().map(|&axis| strides[axis]).collect();
+        let mut output = unwritten::<u8>(&shape)?;
+        let mut view = output.try_as_plain_ram_mut()?;
+        let values = view.as_slice_mut::<u8>()?;
+        let (Some(&side), Some(&step)) = (shape.last(), steps.last()) else {
+            values.copy_from_slice(input);
+            return Ok(output);
+        };
+        // An odometer over all axes but the last.
+        let mut place = vec![0; shape.len() - 1];
+        for line in values.chunks_exact_mut(side.max(1)) {
+            let start: usize = place.iter().zip(&steps).map(|(at, step)| at * step).sum();
+            for (value, &level) in line.iter_mut().zip(input[start..].iter().step_by(step.max(1))) {
+                *value = level;
+            }
+            for (at, side) in place.iter_mut().zip(&shape).rev() {
+                *at += 1;
+                if *at < *side {
+                    break;
+                }
+                *at = 0;
+            }
+        }
+        Ok(output)
+    }
+}
+
+/// A range of one axis.
+#[derive(Clone, Debug)]
+pub(crate) struct Slice {
+    pub(crate) input: Vec<usize>,
+    pub(crate) axis: usize,
+    pub(crate) start: usize,
+    pub(crate) length: usize,
+}
+
+impl Slice {
+    fn shape(&self) -> Vec<usize> {
+        let mut shape = self.input.clone();
+        shape[self.axis] = self.length;
+        shape
+    }
+}
+
+impl Layer for Slice {
+    fn name(&self) -> &'static str {
+        "Int8Slice"
+    }
+
+    fn output(&self, inputs: &[(DatumType, TVec<TDim>)]) -> TractResult<(DatumType, TVec<TDim>)> {
+        expect(&sides(&inputs[0].1)?, &self.input)?;
+        Ok((DatumType::U8, dims(&self.shape())))
+    }
+
+    fn run(&self, inputs: &[TValue]) -> TractResult<Tensor> {
+        let mut output = unwritten::<u8>(&self.shape())?;
+        let inner: usize = self.input[self.axis + 1..].iter().product();
+        let whole = self.input[self.axis] * inner;
+        let part = (self.length * inner).max(1);
+        let lines = levels(&inputs[0])?.chunks_exact(whole.max(1));
+        let mut view = output.try_as_plain_ram_mut()?;
+        let values = view.as_slice_mut::<u8>()?;
+        for (to, from) in values.chunks_exact_mut(part).zip(lines) {
+            to.copy_from_slice(&from[self.start * inner..][..part]);
+        }
+        Ok(output)
+    }
+}
+
+/// One input of a [`Concatenate`].
+#[derive(Clone, Debug)]
+pub(crate) struct Part {
+    /// Its side along the axis.
+    pub(crate) length: usize,
+    /// What its levels become; none where they stay.
+    pub(crate) table: Option<Box<[u8; 256]>>,
+}
+
+/// Inputs one after another along an axis.
+#[derive(Clone, Debug)]
+pub(crate) struct Concatenate {
+    /// Shape of the output.
+    pub(crate) shape: Vec<usize>,
+    pub(crate) axis: usize,
+    pub(crate) parts: Vec<Part>,
+}
+
+impl Layer for Concatenate {
+    fn name(&self) -> &'static str {
+        "Int8Concat"
+    }
+
+    fn output(&self, inputs: &[(DatumType, TVec<TDim>)]) -> TractResult<(DatumType, TVec<TDim>)> {
+        for ((_, shape), part) in inputs.iter().zip(&self.parts) {
+            let mut expected = self.shape.clone();
+            expected[self.axis] = part.length;
+            expect(&sides(shape)?, &expected)?;
+        }
+        ensure!(inputs.len() == self.parts.len(), "{} inputs for {} parts", inputs.len(), self.parts.len());
+        Ok((DatumType::U8, dims(&self.shape)))
+    }
+
+    fn run(&self, inputs: &[TValue]) -> TractResult<Tensor> {
+        let isa = Isa::best();
+        let mut output = unwritten::<u8>(&self.shape)?;
+        let inner: usize = self.shape[self.axis + 1..].iter().product();
+        let line = (self.shape[self.axis] * inner).max(1);
+        let mut view = output.try_as_plain_ram_mut()?;
+        let values = view.as_slice_mut::<u8>()?;
+        let mut start = 0;
+        for (input, part) in inputs.iter().zip(&self.parts) {
+            let length = part.length * inner;
+            let lines = levels(input)?.chunks_exact(length.max(1));
+            for (to, from) in values.chunks_exact_mut(line).zip(lines) {
+                let to = &mut to[start..start + length];
+                match &part.table {
+                    Some(table) => kernels::look_up(isa, table, from, to),
+                    None => to.copy_from_slice(from),
+                }
+            }
+            start += length;
+        }
+        Ok(output)
+    }
+}
+
+/// Numbers with channels last become numbers with channels second.
+#[derive(Clone, Debug)]
+pub(crate) struct ChannelsSecond;
+
+impl Layer for ChannelsSecond {
+    fn name(&self) -> &'static str {
+        "TransposeF32"
+    }
+
+    fn output(&self, inputs: &[(DatumType, TVec<TDim>)]) -> TractResult<(DatumType, TVec<TDim>)> {
+        let mut shape = inputs[0].1.clone();
+        if let Some(channels) = shape.pop() {
+            shape.insert(1, channels);
+        }
+        Ok((DatumType::F32, shape))
+    }
+
+    fn run(&self, inputs: &[TValue]) -> TractResult<Tensor> {
+        let shape = sides(&self.output(&[(DatumType::F32, dims(inputs[0].shape()))])?.1)?;
+        let input = floats(&inputs[0])?;
+        let channels = shape[1].max(1);
+        let pixels = input.len() / channels;
+        let mut output = unwritten::<f32>(&shape)?;
+        for_rows(channels, output.try_as_plain_ram_mut()?.as_slice_mut::<f32>()?, |rows, part| {
+            // Some channels of some pixels at a time, so that neither side leaves the cache.
+            for start in (0..pixels).step_by(256) {
+                let end = (start + 256).min(pixels);
+                for (channel, line) in rows.clone().zip(part.chunks_exact_mut(pixels.max(1))) {
+                    for (pixel, value) in (start..end).zip(&mut line[start..end]) {
+                        *value = input[pixel * channels + channel];
+                    }
+                }
+            }
+        });
+        Ok(output)
+    }
+}

@@ -1,0 +1,310 @@
+//! Convolutions, linear layers and pooling.
+
+use std::sync::Arc;
+
+use tract_onnx::pb::NodeProto;
+use tract_onnx::tract_core::internal::TractResult;
+
+use super::super::layers::{MaxPool, UpsampleNearest};
+use super::super::window::Window;
+use super::Lowering;
+use super::attributes::Attributes;
+use super::value::{Layout, Levels, Mean, Stored, Sums, Value};
+use super::weights::{Filter, Weights, numbers};
+
+impl Lowering<'_> {
+    pub(super) fn conv(&mut self, node: &NodeProto, attributes: Attributes<'_>) -> TractResult<bool> {
+        let Some((stored, scale, zero_point)) = self.affine(&node.input[0]) else { return Ok(false) };
+        let Some(weights) = self.weights(&node.input[1]) else { return Ok(false) };
+        let (Some(window), Some(shape)) =
+            (self.window(node, attributes, &stored.shape, &weights.shape[2..]), self.shape(&node.output[0]))
+        else {
+            return Ok(false);
+        };
+        let groups = usize::try_from(attributes.int("group", 1)).unwrap_or(0);
+        let Some(filter) = filter(weights, groups, stored.shape[1]) else { return Ok(false) };
+        let Some(bias) = self.bias(node.input.get(2), filter.outputs()) else { return Ok(false) };
+        if window.output([stored.shape[2], stored.shape[3]]) != Some([shape[2], shape[3]]) {
+            return Ok(false);
+        }
+        let input = self.in_layout(&stored, Layout::ChannelsLast)?;
+        let sums = Sums {
+            input,
+            input_scale: scale,
+            input_zero_point: zero_point,
+            filter: Arc::new(filter),
+            window,
+            bias,
+            bounds: [f32::NEG_INFINITY, f32::INFINITY],
+            shape,
+            layout: Layout::ChannelsLast,
+        };
+        self.take_sums(node, sums)
+    }
+
+    pub(super) fn mat_mul(&mut self, node: &NodeProto) -> TractResult<bool> {
+        let Some(weights) = self.weights(&node.input[1]) else { return Ok(false) };
+        self.linear(node, weights, false, None)
+    }
+
+    pub(super) fn gemm(&mut self, node: &NodeProto, attributes: Attributes<'_>) -> TractResult<bool> {
+        let plain = attributes.float("alpha", 1.0) == 1.0
+            && attributes.float("beta", 1.0) == 1.0
+            && attributes.int("transA", 0) == 0;
+        let Some(weights) = self.weights(&node.input[1]).filter(|_| plain) else { return Ok(false) };
+        self.linear(node, weights, attributes.int("transB", 0) != 0, node.input.get(2))
+    }
+
+    /// A matrix of weights, `[inputs, outputs]` or the other way round.
+    fn linear(
+        &mut self,
+        node: &NodeProto,
+        weights: Weights,
+        outputs_first: bool,
+        bias: Option<&String>,
+    ) -> TractResult<bool> {
+        let Some((stored, scale, zero_point)) = self.affine(&node.input[0]) else { return Ok(false) };
+        let Some(shape) = self.shape(&node.output[0]) else { return Ok(false) };
+        let Some(filter) = linear_filter(weights, outputs_first) else { return Ok(false) };
+        let Filter::Whole { input_channels, .. } = filter else { return Ok(false) };
+        if stored.shape.last() != Some(&input_channels) || stored.shape.len() == 4 {
+            return Ok(false);
+        }
+        let Some(bias) = self.bias(bias, filter.outputs()) else { return Ok(false) };
+        let input = self.in_layout(&stored, Layout::Natural)?;
+        let sums = Sums {
+            input,
+            input_scale: scale,
+            input_zero_point: zero_point,
+            filter: Arc::new(filter),
+            window: Window::point(),
+            bias,
+            bounds: [f32::NEG_INFINITY, f32::INFINITY],
+            shape,
+            layout: Layout::Natural,
+        };
+        self.take_sums(node, sums)
+    }
+
+    /// Keeps sums until they are rounded; where several want them, or want the numbers, they are computed now.
+    pub(super) fn take_sums(&mut self, node: &NodeProto, sums: Sums) -> TractResult<bool> {
+        let output = &node.output[0];
+        let waits = self.consumers.get(&**output).is_some_and(|consumers| {
+            consumers.len() == 1
+                && matches!(&*consumers[0].op_type, "Relu" | "Clip" | "Add" | "QuantizeLinear")
+        });
+        if waits && !self.graph_outputs.contains(&**output) {
+            self.values.insert(output.clone(), Value::Sums(Box::new(sums)));
+            return Ok(true);
+        }
+        let outlet = self.float_sums(&sums, output)?;
+        self.floats.insert(output.clone(), outlet);
+        self.values.remove(output);
+        Ok(true)
+    }
+
+    pub(super) fn affine(&self, name: &str) -> Option<(Stored, f32, i32)> {
+        let Levels { stored, table } = self.levels(name)?;
+        let (scale, zero_point) = table.affine?;
+        (0..=255).contains(&zero_point).then_some((stored, scale, zero_point))
+    }
+
+    /// Returns a number for each output channel; zeros where there is no bias.
+    pub(super) fn bias(&self, name: Option<&String>, outputs: usize) -> Option<Vec<f32>> {
+        let Some(name) = name.filter(|name| !name.is_empty()) else { return Some(vec![0.0; outputs]) };
+        let bias = match self.constant(name) {
+            Some(bias) => numbers(&bias)?,
+            None => {
+                let node = self.producers.get(&**name).filter(|node| node.op_type == "DequantizeLinear")?;
+                let levels = numbers(&*self.constant(&node.input[0])?)?;
+                let scales = numbers(&*self.constant(&node.input[1])?)?;
+                levels.iter().zip(scales.iter().cycle()).map(|(level, scale)| level * scale).collect()
+            }
+        };
+        match bias.len() {
+            1 => Some(vec![bias[0]; outputs]),
+            count => (count == outputs).then_some(bias),
+        }
+    }
+
+    /// Returns a window over rows and columns; none for what has other than two sides, or rounds up.
+    pub(super) fn window(
+        &self,
+        node: &NodeProto,
+        attributes: Attributes<'_>,
+        input: &[usize],
+        kernel: &[usize],
+    ) -> Option<Window> {
+        if input.len() != 4 || input[0] != 1 || attributes.int("ceil_mode", 0) != 0 {
+            return None;
+        }
+        let pair = |name: &str, default: usize| -> Option<[usize; 2]> {
+            match attributes.sizes(name) {
+                None => Some([default; 2]),
+                Some(sizes) => sizes.try_into().ok(),
+            }
+        };
+        let size: [usize; 2] = kernel.try_into().ok()?;
+        let (stride, dilation) = (pair("strides", 1)?, pair("dilations", 1)?);
+        if size.contains(&0) || stride.contains(&0) || dilation.contains(&0) {
+            return None;
+        }
+        let (before, after) = match attributes.text("auto_pad") {
+            "" | "NOTSET" => match attributes.sizes("pads") {
+                None => ([0; 2], [0; 2]),
+                Some(pads) => {
+                    let [top, left, bottom, right] = pads.try_into().ok()?;
+                    ([top, left], [bottom, right])
+                }
+            },
+            "VALID" => ([0; 2], [0; 2]),
+            same @ ("SAME_UPPER" | "SAME_LOWER") => {
+                let output = self.shape(&node.output[0])?;
+                let total = [0, 1].map(|side| {
+                    let reach = (size[side] - 1) * dilation[side] + 1;
+                    ((output[side + 2].max(1) - 1) * stride[side] + reach).saturating_sub(input[side + 2])
+                });
+                let half = total.map(|total| total / 2);
+                let rest = [total[0] - half[0], total[1] - half[1]];
+                if same == "SAME_UPPER" { (half, rest) } else { (rest, half) }
+            }
+            _ => return None,
+        };
+        Some(Window { size, stride, dilation, before, after })
+    }
+
+    pub(super) fn max_pool(&mut self, node: &NodeProto, attributes: Attributes<'_>) -> TractResult<bool> {
+        let Some(levels) = self.levels(&node.input[0]).filter(|levels| levels.table.is_increasing()) else {
+            return Ok(false);
+        };
+        let kernel = attributes.sizes("kernel_shape").unwrap_or_default();
+        let input = levels.stored.shape.clone();
+        let (Some(window), Some(shape)) =
+            (self.window(node, attributes, &input, &kernel), self.shape(&node.output[0]))
+        else {
+            return Ok(false);
+        };
+        if node.output.len() > 1 || window.output([input[2], input[3]]) != Some([shape[2], shape[3]]) {
+            return Ok(false);
+        }
+        let stored = self.in_layout(&levels.stored, Layout::ChannelsLast)?;
+        let layer = MaxPool { window, size: [input[2], input[3]], channels: input[1] };
+        let outlet = self.emit(&node.output[0], layer, &[stored.outlet])?;
+        let stored = Stored { outlet, shape, layout: Layout::ChannelsLast };
+        self.values.insert(node.output[0].clone(), Value::Levels(Levels { stored, ..levels }));
+        Ok(true)
+    }
+
+    pub(super) fn mean(&mut self, node: &NodeProto, attributes: Attributes<'_>) -> TractResult<bool> {
+        let Some(levels) = self.levels(&node.input[0]).filter(|levels| levels.table.affine.is_some()) else {
+            return Ok(false);
+        };
+        let input = levels.stored.shape.clone();
+        let (Some(shape), 4) = (self.shape(&node.output[0]), input.len()) else { return Ok(false) };
+        if !self.is_only_rounded(&node.output[0]) || input[0] != 1 {
+            return Ok(false);
+        }
+        let window = match &*node.op_type {
+            "AveragePool" => {
+                let kernel = attributes.sizes("kernel_shape").unwrap_or_default();
+                let Some(window) = self.window(node, attributes, &input, &kernel) else { return Ok(false) };
+                if window.output([input[2], input[3]]) != Some([shape[2], shape[3]]) {
+                    return Ok(false);
+                }
+                window
+            }
+            "ReduceMean" if !self.reduces_pictures(node, attributes) => return Ok(false),
+            _ => Window { size: [input[2], input[3]], ..Window::point() },
+        };
+        let counts_margin = attributes.int("count_include_pad", 0) != 0;
+        let mean = Mean { levels, window, counts_margin, shape };
+        self.values.insert(node.output[0].clone(), Value::Mean(mean));
+        Ok(true)
+    }
+
+    /// Returns whether a reduction is over rows and columns.
+    fn reduces_pictures(&self, node: &NodeProto, attributes: Attributes<'_>) -> bool {
+        let given = node.input.get(1).and_then(|name| self.constant(name)).and_then(|axes| numbers(&axes));
+        let listed = attributes.0.attribute.iter().find(|attribute| attribute.name == "axes");
+        let axes = given.or_else(|| Some(listed?.ints.iter().map(|&axis| axis as f32).collect()));
+        axes.is_some_and(|axes: Vec<f32>| {
+            let mut axes: Vec<i64> = axes.iter().map(|&axis| (axis as i64).rem_euclid(4)).collect();
+            axes.sort_unstable();
+            axes == [2, 3]
+        })
+    }
+
+    pub(super) fn resize(&mut self, node: &NodeProto, attributes: Attributes<'_>) -> TractResult<bool> {
+        let Some(levels) = self.levels(&node.input[0]) else { return Ok(false) };
+        let Some(shape) = self.shape(&node.output[0]) else { return Ok(false) };
+        let input = levels.stored.shape.clone();
+        let mode = attributes.text("mode");
+        let rounds = (attributes.text("coordinate_transformation_mode"), attributes.text("nearest_mode"));
+        // With whole factors these all take the pixel that the place lies in.
+        let takes_the_pixel = matches!(
+            rounds,
+            ("asymmetric", "floor")
+                | ("" | "half_pixel" | "pytorch_half_pixel", "" | "round_prefer_floor" | "round_prefer_ceil")
+        ) || node.op_type == "Upsample";
+        let whole = input.len() == 4
+            && shape.len() == 4
+            && input[..2] == shape[..2]
+            && input[0] == 1
+            && [2, 3].iter().all(|&side| input[side] > 0 && shape[side] % input[side] == 0);
+        if !(whole && takes_the_pixel && (mode.is_empty() || mode == "nearest")) {
+            return Ok(false);
+        }
+        let factor = [shape[2] / input[2], shape[3] / input[3]];
+        let stored = self.in_layout(&levels.stored, Layout::ChannelsLast)?;
+        let layer = UpsampleNearest { input: [input[2], input[3], input[1]], factor };
+        let outlet = self.emit(&node.output[0], layer, &[stored.outlet])?;
+        let stored = Stored { outlet, shape, layout: Layout::ChannelsLast };
+        self.values.insert(node.output[0].clone(), Value::Levels(Levels { stored, ..levels }));
+        Ok(true)
+    }
+}
+
+/// Returns the filter of a convolution with weights by output, input, row and column.
+pub(super) fn filter(weights: Weights, groups: usize, channels: usize) -> Option<Filter> {
+    let [outputs, inputs, height, width] = weights.shape[..] else { return None };
+    let by_output = weights.scales.len() == 1 || weights.axis == 0;
+    if groups == 0 || inputs * groups != channels || outputs % groups != 0 || !by_output || outputs == 0 {
+        return None;
+    }
+    if height * width == 0 || inputs == 0 {
+        return None;
+    }
+    Some(if inputs == 1 && groups == outputs && groups > 1 {
+        Filter::Depthwise { levels: weights.levels, channels: groups, scales: weights.scales }
+    } else {
+        Filter::Whole {
+            levels: weights.levels,
+            output_channels: outputs,
+            input_channels: inputs,
+            groups,
+            scales: weights.scales,
+        }
+    })
+}
+
+/// Returns the filter of a matrix of weights.
+pub(super) fn linear_filter(weights: Weights, outputs_first: bool) -> Option<Filter> {
+    let [rows, columns] = weights.shape[..] else { return None };
+    let (outputs, inputs) = if outputs_first { (rows, columns) } else { (columns, rows) };
+    let by_output = weights.scales.len() == 1 || (weights.axis == 0) == outputs_first;
+    if outputs == 0 || inputs == 0 || !by_output {
+        return None;
+    }
+    let levels = if outputs_first {
+        weights.levels
+    } else {
+        (0..outputs * inputs).map(|at| weights.levels[at % inputs * outputs + at / inputs]).collect()
+    };
+    Some(Filter::Whole {
+        levels,
+        output_channels: outputs,
+        input_channels: inputs,
+        groups: 1,
+        scales: weights.scales,
+    })
+}

@@ -1,0 +1,218 @@
+//! Graphs that quantise their activations anew at each run: DynamicQuantizeLinear, an integer product, its scale.
+
+use std::sync::Arc;
+
+use tract_onnx::pb::NodeProto;
+use tract_onnx::tract_core::internal::{OutletId, TractResult};
+
+use super::super::layers::{ConvolveDynamic, QuantiseDynamic, Spread};
+use super::super::window::Window;
+use super::Lowering;
+use super::attributes::Attributes;
+use super::convolutions::{filter, linear_filter};
+use super::value::Layout;
+use super::weights::{Filter, numbers, weights};
+
+/// A tensor between an activation and the numbers that a product with it gives.
+#[derive(Clone)]
+pub(super) enum DynamicValue {
+    /// Levels, scale or zero point of the f32 tensor of this name.
+    Levels(String),
+    Scale(String),
+    ZeroPoint,
+    /// Scale of the activation times that of the weights.
+    Scales(String, Vec<f32>),
+    /// Integer sums.
+    Product(Arc<Product>),
+}
+
+pub(super) struct Product {
+    activation: String,
+    filter: Filter,
+    window: Window,
+    /// ONNX's shape of the output, where rows and columns are known; none for a linear layer.
+    picture: Option<[usize; 4]>,
+}
+
+impl Lowering<'_> {
+    pub(super) fn dynamic_quantize_linear(&mut self, node: &NodeProto) -> TractResult<bool> {
+        let [levels, scale, zero_point] = &node.output[..] else { return Ok(false) };
+        let input = node.input[0].clone();
+        let understood = |name: &String, allowed: &[&str]| {
+            self.consumers
+                .get(&**name)
+                .is_none_or(|nodes| nodes.iter().all(|node| allowed.contains(&&*node.op_type)))
+        };
+        let products = ["MatMulInteger", "ConvInteger"];
+        let all_taken = self.consumers.get(&**levels).is_some_and(|nodes| {
+            nodes
+                .iter()
+                .all(|node| products.contains(&&*node.op_type) && self.product(node, &input).is_some())
+        });
+        if !(all_taken && understood(scale, &["Mul"]) && understood(zero_point, &products)) {
+            return Ok(false);
+        }
+        self.dynamic.insert(levels.clone(), DynamicValue::Levels(input.clone()));
+        self.dynamic.insert(scale.clone(), DynamicValue::Scale(input));
+        self.dynamic.insert(zero_point.clone(), DynamicValue::ZeroPoint);
+        Ok(true)
+    }
+
+    pub(super) fn integer_product(&mut self, node: &NodeProto, _: Attributes<'_>) -> TractResult<bool> {
+        let Some(DynamicValue::Levels(activation)) = self.dynamic.get(&node.input[0]).cloned() else {
+            return Ok(false);
+        };
+        let Some(product) = self.product(node, &activation) else { return Ok(false) };
+        self.dynamic.insert(node.output[0].clone(), DynamicValue::Product(Arc::new(product)));
+        Ok(true)
+    }
+
+    /// Reads an integer product whose sums become numbers by one scale; none where anything else happens.
+    fn product(&self, node: &NodeProto, activation: &str) -> Option<Product> {
+        let cast = self.only_consumer(&node.output[0], "Cast")?;
+        self.only_consumer(&cast.output[0], "Mul")?;
+        let levels = self.constant(&node.input[1])?;
+        let zero_points = match node.input.get(3).filter(|name| !name.is_empty()) {
+            Some(name) => Some(self.constant(name)?),
+            None => None,
+        };
+        let unit = tract_onnx::prelude::Tensor::from(1.0f32);
+        if node.op_type == "MatMulInteger" {
+            let weights = weights(&levels, &unit, zero_points.as_deref(), 1)?;
+            let filter = linear_filter(weights, false)?;
+            return Some(Product {
+                activation: activation.to_owned(),
+                filter,
+                window: Window::point(),
+                picture: None,
+            });
+        }
+        let weights = weights(&levels, &unit, zero_points.as_deref(), 0)?;
+        let attributes = Attributes(node);
+        let input = self.shape(activation)?;
+        let window = self.window(node, attributes, &input, weights.shape.get(2..)?)?;
+        let groups = usize::try_from(attributes.int("group", 1)).ok()?;
+        let filter = match filter(weights, groups, input[1])? {
+            Filter::Depthwise { levels, channels, scales } => Filter::Whole {
+                levels,
+                output_channels: channels,
+                input_channels: 1,
+                groups: channels,
+                scales,
+            },
+            whole => whole,
+        };
+        let [rows, columns] = window.output([input[2], input[3]])?;
+        let picture = Some([1, filter.outputs(), rows, columns]);
+        Some(Product { activation: activation.to_owned(), filter, window, picture })
+    }
+
+    fn only_consumer(&self, name: &str, op: &str) -> Option<&NodeProto> {
+        match self.consumers.get(name)?[..] {
+            [node] if node.op_type == op && !self.graph_outputs.contains(name) => Some(node),
+            _ => None,
+        }
+    }
+
+    /// Sums stay what they are.
+    pub(super) fn cast(&mut self, node: &NodeProto) -> TractResult<bool> {
+        let Some(value @ DynamicValue::Product(_)) = self.dynamic.get(&node.input[0]).cloned() else {
+            return Ok(false);
+        };
+        self.dynamic.insert(node.output[0].clone(), value);
+        Ok(true)
+    }
+
+    /// A multiplication by a scale; none where neither side is dynamic.
+    pub(super) fn scaled(&mut self, node: &NodeProto) -> TractResult<Option<bool>> {
+        let [a, b] = &node.input[..] else { return Ok(None) };
+        for (value, other) in [(a, b), (b, a)] {
+            match (self.dynamic.get(value).cloned(), self.dynamic.get(other).cloned()) {
+                (Some(DynamicValue::Scale(activation)), _) => {
+                    let Some(scales) = self.constant(other).and_then(|scales| numbers(&scales)) else {
+                        return Ok(Some(false));
+                    };
+                    self.dynamic.insert(node.output[0].clone(), DynamicValue::Scales(activation, scales));
+                    return Ok(Some(true));
+                }
+                (Some(DynamicValue::Product(product)), Some(DynamicValue::Scales(activation, scales)))
+                    if product.activation == activation =>
+                {
+                    return self.dynamic_layer(node, &product, &scales).map(Some);
+                }
+                _ => {}
+            }
+        }
+        Ok(None)
+    }
+
+    fn dynamic_layer(&mut self, node: &NodeProto, product: &Product, scales: &[f32]) -> TractResult<bool> {
+        let outputs = product.filter.outputs();
+        let scales = match scales.len() {
+            1 => vec![scales[0]; outputs],
+            count if count == outputs => scales.to_vec(),
+            _ => tract_onnx::tract_core::internal::bail!("{} scales for {outputs} channels", scales.len()),
+        };
+        let bias = self.added_bias(&node.output[0], outputs, product.picture.is_some());
+        let spread = if product.picture.is_some() { Spread::Channels } else { Spread::Same };
+        let activation = self.number_outlet(&product.activation)?;
+        let (levels, range) = self.dynamic_levels(&product.activation, activation, spread)?;
+        let convolution = product.filter.convolution(&product.window);
+        let zeros = vec![0.0; outputs];
+        let addend = convolution.spread(bias.as_ref().map_or(&zeros, |(_, bias)| bias));
+        let size = match (product.picture, self.shape(&product.activation)) {
+            (Some(_), Some(input)) => Some([input[2], input[3]]),
+            _ => None,
+        };
+        let layer = ConvolveDynamic {
+            sums: product.filter.sums(),
+            scales,
+            addend,
+            size,
+            convolution: Arc::new(convolution),
+        };
+        let output = bias.map_or_else(|| node.output[0].clone(), |(output, _)| output);
+        let mut outlet = self.emit(&output, layer, &[levels, range])?;
+        if product.picture.is_some() {
+            outlet = self.channels_second(outlet, &output)?;
+        }
+        self.floats.insert(output, outlet);
+        Ok(true)
+    }
+
+    /// Returns the bias that the only consumer adds, and that consumer's output.
+    fn added_bias(&self, name: &str, outputs: usize, is_picture: bool) -> Option<(String, Vec<f32>)> {
+        let add = self.only_consumer(name, "Add")?;
+        let other = add.input.iter().find(|input| *input != name)?;
+        let bias = self.constant(other)?;
+        let rank = bias.rank();
+        let along = if is_picture { rank.checked_sub(3)? } else { rank.checked_sub(1)? };
+        let fits = bias.len() == outputs && bias.shape().get(along) == Some(&outputs);
+        Some((add.output[0].clone(), numbers(&bias).filter(|_| fits)?))
+    }
+
+    /// Returns the outlet that carries an f32 tensor.
+    fn number_outlet(&mut self, name: &str) -> TractResult<OutletId> {
+        Ok(match self.plain(name)? {
+            Some(outlet) => outlet,
+            None => self.outlets[name],
+        })
+    }
+
+    /// Quantises a tensor once for all its readers.
+    fn dynamic_levels(
+        &mut self,
+        name: &str,
+        activation: OutletId,
+        spread: Spread,
+    ) -> TractResult<(OutletId, OutletId)> {
+        let layout = if spread == Spread::Channels { Layout::ChannelsLast } else { Layout::Natural };
+        if let Some(found) = self.dynamic_inputs.get(&(activation, layout)) {
+            return Ok(*found);
+        }
+        let range = self.emit(name, QuantiseDynamic::RANGE, &[activation])?;
+        let levels = self.emit(name, QuantiseDynamic { spread }, &[activation, range])?;
+        self.dynamic_inputs.insert((activation, layout), (levels, range));
+        Ok((levels, range))
+    }
+}

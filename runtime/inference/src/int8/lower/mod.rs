@@ -1,0 +1,291 @@
+//! From a graph that says "dequantise, compute in f32, quantise" to one that computes in INT8.
+//!
+//! tract has parsed the graph and knows shapes and constants. This walks the ONNX nodes in order and keeps, for
+//! every f32 tensor that is a function of levels, that function instead of the numbers ([`Value`]). Where a
+//! QuantizeLinear rounds such a function, one INT8 layer is put into tract's graph; where an operation that has
+//! no INT8 form wants the numbers, they are dequantised for it, and it runs as tract runs it. What nobody wants
+//! any more drops out when tract compiles the graph.
+
+mod attributes;
+mod convolutions;
+mod dynamic;
+mod elementwise;
+mod emit;
+mod reshape;
+mod value;
+mod weights;
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use tract_onnx::model::ParseResult;
+use tract_onnx::pb::{GraphProto, NodeProto};
+use tract_onnx::tract_core::internal::{DatumType, InletId, OutletId, Tensor, TractResult};
+use tract_onnx::tract_hir::infer::{Factoid, InferenceModel};
+
+use self::attributes::Attributes;
+use self::dynamic::DynamicValue;
+use self::value::{Layout, Levels, Stored, Table, Value};
+use super::layers::Layer;
+
+/// Returns whether a graph holds anything to lower.
+pub(crate) fn is_quantised(graph: &GraphProto) -> bool {
+    graph.node.iter().any(|node| {
+        matches!(&*node.op_type, "QuantizeLinear" | "DynamicQuantizeLinear" | "ConvInteger" | "MatMulInteger")
+    })
+}
+
+/// Lowers what can be lowered. The graph must have been analysed.
+pub(crate) fn lowered(graph: &GraphProto, parsed: ParseResult) -> TractResult<InferenceModel> {
+    let mut lowering = Lowering::new(graph, parsed);
+    for node in &graph.node {
+        if !lowering.lower(node)? {
+            lowering.leave(node)?;
+        }
+    }
+    lowering.finish(graph)
+}
+
+/// A tensor of u8 or s8 in the original graph, which here is always one of u8.
+#[derive(Clone)]
+struct Quantised {
+    stored: Stored,
+    /// s8 in the original: levels here are 128 higher.
+    signed: bool,
+}
+
+struct Lowering<'a> {
+    model: InferenceModel,
+    /// Where tract has the tensors of the original graph.
+    outlets: HashMap<String, OutletId>,
+    producers: HashMap<&'a str, &'a NodeProto>,
+    consumers: HashMap<&'a str, Vec<&'a NodeProto>>,
+    graph_outputs: HashSet<&'a str>,
+    /// f32 tensors that are functions of levels.
+    values: HashMap<String, Value>,
+    quantised: HashMap<String, Quantised>,
+    dynamic: HashMap<String, DynamicValue>,
+    /// Tensors brought back to f32, or made in f32 by a layer.
+    floats: HashMap<String, OutletId>,
+    /// Levels in the other layout.
+    converted: HashMap<(OutletId, Layout), Stored>,
+    /// Levels and range of activations that are quantised at each run.
+    dynamic_inputs: HashMap<(OutletId, Layout), (OutletId, OutletId)>,
+    /// What has been added so far, by node.
+    layers: HashMap<usize, Arc<dyn Layer>>,
+    /// Look-up layers, which may merge into the layer before.
+    look_ups: Vec<(usize, Box<[u8; 256]>)>,
+    count: usize,
+}
+
+impl<'a> Lowering<'a> {
+    fn new(graph: &'a GraphProto, parsed: ParseResult) -> Self {
+        let mut producers = HashMap::new();
+        let mut consumers: HashMap<&str, Vec<&NodeProto>> = HashMap::new();
+        for node in &graph.node {
+            for output in &node.output {
+                producers.insert(&**output, node);
+            }
+            for input in &node.input {
+                consumers.entry(input).or_default().push(node);
+            }
+        }
+        Self {
+            model: parsed.model,
+            outlets: parsed.outlets_by_name,
+            producers,
+            consumers,
+            graph_outputs: graph.output.iter().map(|output| &*output.name).collect(),
+            values: HashMap::new(),
+            quantised: HashMap::new(),
+            dynamic: HashMap::new(),
+            floats: HashMap::new(),
+            converted: HashMap::new(),
+            dynamic_inputs: HashMap::new(),
+            layers: HashMap::new(),
+            look_ups: Vec::new(),
+            count: 0,
+        }
+    }
+
+    /// Takes a node over; false leaves it to tract.
+    fn lower(&mut self, node: &NodeProto) -> TractResult<bool> {
+        if !node.domain.is_empty() && node.domain != "ai.onnx" {
+            return Ok(false);
+        }
+        let attributes = Attributes(node);
+        match &*node.op_type {
+            "QuantizeLinear" => self.quantize_linear(node),
+            "DequantizeLinear" => self.dequantize_linear(node),
+            "Conv" => self.conv(node, attributes),
+            "MatMul" => self.mat_mul(node),
+            "Gemm" => self.gemm(node, attributes),
+            "Add" | "Mul" | "Sub" | "Div" | "Max" | "Min" => self.binary(node),
+            "MaxPool" => self.max_pool(node, attributes),
+            "AveragePool" | "GlobalAveragePool" | "ReduceMean" => self.mean(node, attributes),
+            "Concat" => self.concat(node, attributes),
+            "Split" => self.split(node, attributes),
+            "Slice" => self.slice(node),
+            "Resize" | "Upsample" => self.resize(node, attributes),
+            "Reshape" | "Flatten" | "Squeeze" | "Unsqueeze" | "Identity" => self.reshape(node),
+            "Transpose" => self.transpose(node, attributes),
+            "DynamicQuantizeLinear" => self.dynamic_quantize_linear(node),
+            "ConvInteger" | "MatMulInteger" => self.integer_product(node, attributes),
+            "Cast" => self.cast(node),
+            _ => self.unary(node, attributes),
+        }
+    }
+
+    /// Leaves a node to tract, with numbers where it reads numbers.
+    fn leave(&mut self, node: &NodeProto) -> TractResult<()> {
+        for (slot, input) in node.input.iter().filter(|name| !name.is_empty()).enumerate() {
+            let Some(outlet) = self.plain(input)? else { continue };
+            let Some(made) = node.output.iter().find_map(|name| self.outlets.get(name)) else { continue };
+            self.model.add_edge(outlet, InletId::new(made.node, slot))?;
+        }
+        Ok(())
+    }
+
+    /// Returns a tensor in its original type and layout, where it is not tract's own.
+    fn plain(&mut self, name: &str) -> TractResult<Option<OutletId>> {
+        if self.dynamic.contains_key(name) {
+            return Ok(None);
+        }
+        if let Some(quantised) = self.quantised.get(name).cloned() {
+            return self.restored(&quantised).map(Some);
+        }
+        if self.values.contains_key(name) {
+            return self.float(name).map(Some);
+        }
+        Ok(self.floats.get(name).copied())
+    }
+
+    fn finish(mut self, graph: &GraphProto) -> TractResult<InferenceModel> {
+        let mut outputs = Vec::new();
+        for output in &graph.output {
+            let outlet = match self.plain(&output.name)? {
+                Some(outlet) => outlet,
+                None => self.outlets[&output.name],
+            };
+            outputs.push(outlet);
+        }
+        self.merge_look_ups(&mut outputs)?;
+        self.model.select_output_outlets(&outputs)?;
+        Ok(self.model)
+    }
+
+    /// QuantizeLinear: where a function of levels is rounded.
+    fn quantize_linear(&mut self, node: &NodeProto) -> TractResult<bool> {
+        let Some((table, signed)) = self.scale_and_zero_point(node) else { return Ok(false) };
+        let (input, output) = (&node.input[0], &node.output[0]);
+        let Some(shape) = self.shape(input) else { return Ok(false) };
+        if self.datum(input) != Some(DatumType::F32) && !self.values.contains_key(input) {
+            return Ok(false);
+        }
+        let stored = match self.values.get(input).cloned() {
+            Some(value) => self.rounded(&value, &table, output)?,
+            None => {
+                let outlet = self.floats.get(input).copied().unwrap_or(self.outlets[input]);
+                self.quantised_floats(outlet, shape, &table, output)?
+            }
+        };
+        self.quantised.insert(output.clone(), Quantised { stored, signed });
+        Ok(true)
+    }
+
+    /// DequantizeLinear: where levels get a meaning.
+    fn dequantize_linear(&mut self, node: &NodeProto) -> TractResult<bool> {
+        let input = &node.input[0];
+        // Constants are weights: whoever multiplies with them reads their levels.
+        if self.constant(input).is_some() {
+            return Ok(false);
+        }
+        let Some((table, signed)) = self.scale_and_zero_point(node) else { return Ok(false) };
+        let stored = match self.quantised.get(input) {
+            Some(quantised) => quantised.stored.clone(),
+            None => {
+                let Some(shape) = self.shape(input) else { return Ok(false) };
+                let outlet = self.outlets[input];
+                let Some(DatumType::U8 | DatumType::I8) = self.datum(input) else { return Ok(false) };
+                let stored = Stored { outlet, shape, layout: Layout::Natural };
+                let stored = if signed { self.shifted(&stored, DatumType::U8)? } else { stored };
+                self.quantised.insert(input.clone(), Quantised { stored: stored.clone(), signed });
+                stored
+            }
+        };
+        let levels = Levels { stored, table: Arc::new(table) };
+        self.values.insert(node.output[0].clone(), Value::Levels(levels));
+        Ok(true)
+    }
+
+    /// Returns what levels stand for, and whether the original is s8; none for a scale for each channel.
+    fn scale_and_zero_point(&self, node: &NodeProto) -> Option<(Table, bool)> {
+        let scale = self.constant(node.input.get(1)?)?;
+        let scale = (scale.len() == 1).then(|| scale.cast_to_scalar::<f32>().ok()).flatten()?;
+        if !(scale.is_finite() && scale > 0.0) {
+            return None;
+        }
+        let Some(zero_point) = node.input.get(2).filter(|name| !name.is_empty()) else {
+            return Some((Table::affine(scale, 0), false));
+        };
+        let zero_point = self.constant(zero_point)?;
+        let signed = match zero_point.datum_type() {
+            DatumType::U8 => false,
+            DatumType::I8 => true,
+            _ => return None,
+        };
+        let zero_point = zero_point.cast_to_scalar::<i32>().ok()?;
+        Some((Table::affine(scale, zero_point + if signed { 128 } else { 0 }), signed))
+    }
+
+    fn constant(&self, name: &str) -> Option<Arc<Tensor>> {
+        let outlet = self.outlets.get(name)?;
+        self.model.outlet_fact(*outlet).ok()?.value.concretize()
+    }
+
+    fn datum(&self, name: &str) -> Option<DatumType> {
+        self.model.outlet_fact(*self.outlets.get(name)?).ok()?.datum_type.concretize()
+    }
+
+    fn shape(&self, name: &str) -> Option<Vec<usize>> {
+        let fact = self.model.outlet_fact(*self.outlets.get(name)?).ok()?;
+        let shape = fact.shape.concretize()?;
+        shape.iter().map(|side| usize::try_from(side.to_i64().ok()?).ok()).collect()
+    }
+
+    /// Returns the levels that a tensor is a function of.
+    fn levels(&self, name: &str) -> Option<Levels> {
+        match self.values.get(name)? {
+            Value::Levels(levels) => Some(levels.clone()),
+            _ => None,
+        }
+    }
+
+    /// Returns whether all that becomes of a tensor is that it is rounded: then the numbers are never needed.
+    fn is_only_rounded(&self, name: &str) -> bool {
+        !self.graph_outputs.contains(name)
+            && self.consumers.get(name).is_some_and(|consumers| {
+                consumers.iter().all(|node| match &*node.op_type {
+                    "QuantizeLinear" => self.scale_and_zero_point(node).is_some(),
+                    "Relu" | "Clip" => node.output.iter().all(|output| self.is_only_rounded(output)),
+                    "Concat" => {
+                        node.input.iter().all(|input| self.is_function(input))
+                            && self.is_only_rounded(&node.output[0])
+                    }
+                    _ => false,
+                })
+            })
+    }
+
+    /// Returns whether a tensor is, or will be by the time its consumer is reached, a function of levels.
+    fn is_function(&self, name: &str) -> bool {
+        self.values.contains_key(name)
+            || self.producers.get(name).is_some_and(|node| {
+                matches!(&*node.op_type, "Add" | "Mul" | "Sigmoid" | "Split" | "DequantizeLinear" | "Concat")
+                    && node
+                        .input
+                        .iter()
+                        .all(|input| self.is_function(input) || self.constant(input).is_some())
+            })
+    }
+}

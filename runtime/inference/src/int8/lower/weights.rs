@@ -1,0 +1,154 @@
+//! Constant weights, as levels above their zero points.
+
+use tract_onnx::tract_core::internal::{DatumType, Tensor};
+
+use super::super::conv::Convolution;
+use super::super::weights::Levels;
+use super::super::window::Window;
+use super::Lowering;
+use super::value::Sums;
+
+/// Levels of a constant tensor, and what one level is worth.
+pub(super) struct Weights {
+    /// -255 to 255, in the order of the shape.
+    pub(super) levels: Vec<i16>,
+    pub(super) shape: Vec<usize>,
+    /// One, or one for each index along [`Weights::axis`].
+    pub(super) scales: Vec<f32>,
+    pub(super) axis: usize,
+}
+
+/// The weights of a layer, output channels first.
+#[derive(Clone, Debug)]
+pub(super) enum Filter {
+    /// Each output sees all input channels of its group.
+    Whole {
+        levels: Vec<i16>,
+        output_channels: usize,
+        /// Of a group.
+        input_channels: usize,
+        groups: usize,
+        scales: Vec<f32>,
+    },
+    /// Each channel by itself.
+    Depthwise { levels: Vec<i16>, channels: usize, scales: Vec<f32> },
+}
+
+impl Filter {
+    pub(super) fn scales(&self) -> &[f32] {
+        match self {
+            Self::Whole { scales, .. } | Self::Depthwise { scales, .. } => scales,
+        }
+    }
+
+    pub(super) fn outputs(&self) -> usize {
+        match self {
+            Self::Whole { output_channels, .. } => *output_channels,
+            Self::Depthwise { channels, .. } => *channels,
+        }
+    }
+
+    pub(super) fn levels(&self) -> &[i16] {
+        match self {
+            Self::Whole { levels, .. } | Self::Depthwise { levels, .. } => levels,
+        }
+    }
+
+    /// Packs the weights of a filter that is not depthwise.
+    pub(super) fn convolution(&self, window: &Window) -> Convolution {
+        let (groups, input_channels) = match self {
+            Self::Whole { groups, input_channels, .. } => (*groups, *input_channels),
+            Self::Depthwise { channels, .. } => (*channels, 1),
+        };
+        let levels =
+            Levels { values: self.levels(), output_channels: self.outputs(), input_channels, groups };
+        Convolution::new(&levels, window.clone())
+    }
+
+    /// Returns the sum of each output channel's weights.
+    pub(super) fn sums(&self) -> Vec<i32> {
+        let each = (self.levels().len() / self.outputs().max(1)).max(1);
+        self.levels().chunks_exact(each).map(|levels| levels.iter().map(|&w| i32::from(w)).sum()).collect()
+    }
+}
+
+impl Sums {
+    /// Rows and columns of the input.
+    pub(super) fn size(&self) -> [usize; 2] {
+        match self.input.shape[..] {
+            [_, _, height, width] => [height, width],
+            // Rows of one pixel each: threads may part between any of them.
+            ref shape => [shape[..shape.len() - 1].iter().product(), 1],
+        }
+    }
+
+    /// Returns where the sums start: the bias, less what the input's zero point adds.
+    pub(super) fn start(&self) -> Vec<i32> {
+        let zero = self.input_zero_point;
+        let scales = self.filter.scales().iter().cycle();
+        let starts = self.filter.sums().into_iter().zip(&self.bias).zip(scales);
+        starts
+            .map(|((sum, bias), scale)| {
+                let bias =
+                    (f64::from(*bias) / (f64::from(self.input_scale) * f64::from(*scale))).round_ties_even();
+                (bias as i32).wrapping_sub(zero.wrapping_mul(sum))
+            })
+            .collect()
+    }
+
+    /// Returns what a sum is worth, in units of an output scale.
+    pub(super) fn multiplier(&self, output_scale: f32) -> Vec<f32> {
+        let scales = self.filter.scales().iter().cycle().take(self.filter.outputs());
+        scales.map(|scale| self.input_scale * scale / output_scale).collect()
+    }
+}
+
+impl Lowering<'_> {
+    /// Returns a constant's levels, where a DequantizeLinear makes numbers of them.
+    pub(super) fn weights(&self, name: &str) -> Option<Weights> {
+        let node = self.producers.get(name).filter(|node| node.op_type == "DequantizeLinear")?;
+        let levels = self.constant(&node.input[0])?;
+        let scales = self.constant(&node.input[1])?;
+        let zero_point = match node.input.get(2).filter(|name| !name.is_empty()) {
+            Some(name) => Some(self.constant(name)?),
+            None => None,
+        };
+        let axis = super::Attributes(node).axis("axis", 1, levels.rank()).unwrap_or(0);
+        weights(&levels, &scales, zero_point.as_deref(), axis)
+    }
+}
+
+/// Takes zero points off levels.
+pub(super) fn weights(
+    levels: &Tensor,
+    scales: &Tensor,
+    zero_points: Option<&Tensor>,
+    axis: usize,
+) -> Option<Weights> {
+    if !matches!(levels.datum_type(), DatumType::I8 | DatumType::U8) {
+        return None;
+    }
+    let shape = levels.shape().to_vec();
+    let scales = numbers(scales)?;
+    let zero_points = zero_points.map_or(Some(vec![0.0]), numbers)?;
+    let along = shape.get(axis).copied().unwrap_or(1);
+    let fits = |count: usize| count == 1 || count == along;
+    if !fits(scales.len()) || !fits(zero_points.len()) {
+        return None;
+    }
+    if !scales.iter().all(|scale| scale.is_finite() && *scale > 0.0) {
+        return None;
+    }
+    let inner: usize = shape.get(axis + 1..).map_or(1, |rest| rest.iter().product());
+    let levels = numbers(levels)?
+        .into_iter()
+        .enumerate()
+        .map(|(at, level)| (level - zero_points[at / inner % along % zero_points.len()]) as i16)
+        .collect();
+    Some(Weights { levels, shape, scales, axis })
+}
+
+pub(super) fn numbers(tensor: &Tensor) -> Option<Vec<f32>> {
+    let cast = tensor.cast_to::<f32>().ok()?;
+    Some(cast.try_as_plain_ram().ok()?.as_slice::<f32>().ok()?.to_vec())
+}
