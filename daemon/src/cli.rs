@@ -139,6 +139,17 @@ pub enum ModelsCommand {
         /// Only this model.
         name: Option<String>,
     },
+    /// Runs a model on made-up inputs and shows, node by node, what ran where and its share of the time.
+    Explain {
+        /// A name of the manifest, or an ONNX file.
+        model: String,
+        /// Print JSON, a line for each node.
+        #[arg(long)]
+        json: bool,
+        /// For how long to run, in seconds.
+        #[arg(long, default_value_t = 1.0)]
+        seconds: f64,
+    },
 }
 
 /// What to do with policies.

@@ -1,8 +1,11 @@
 //! `glassd models list|verify`.
 
+use std::path::Path;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::Context as _;
+use glassd_inference::{Accelerator, Isa};
 
 use crate::cli::ModelsCommand;
 use crate::config::Config;
@@ -12,6 +15,7 @@ pub(super) fn run(config: &Config, command: &ModelsCommand) -> anyhow::Result<Ex
     match command {
         ModelsCommand::List => list(config),
         ModelsCommand::Verify { name } => verify(config, name.as_deref()),
+        ModelsCommand::Explain { model, json, seconds } => explain(config, model, *json, *seconds),
     }
 }
 
@@ -61,4 +65,57 @@ fn verify(config: &Config, only: Option<&str>) -> anyhow::Result<ExitCode> {
         only.unwrap_or_default()
     );
     Ok(if refused == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn explain(config: &Config, name: &str, json: bool, seconds: f64) -> anyhow::Result<ExitCode> {
+    let duration = Duration::try_from_secs_f64(seconds).context("--seconds")?;
+    let prepared = if Path::new(name).is_file() {
+        let bytes = std::fs::read(name).with_context(|| format!("cannot read {name}"))?;
+        Accelerator::Cpu.prepare(&bytes).with_context(|| name.to_owned())?
+    } else {
+        anyhow::ensure!(
+            !config.models.manifest.as_os_str().is_empty(),
+            "{name} is no file, and no models.manifest is configured that could name it"
+        );
+        crate::models::store(config)?.prepare(name)?
+    };
+    let nodes = prepared.explain(duration)?;
+    if json {
+        for node in &nodes {
+            let line = serde_json::json!({
+                "name": node.name, "operation": node.operation, "output": node.output, "int8": node.is_int8,
+                "macs": node.macs, "us": node.time.as_secs_f64() * 1e6,
+            });
+            println!("{line}");
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
+    let total: Duration = nodes.iter().map(|node| node.time).sum();
+    let macs: u64 = nodes.iter().map(|node| node.macs).sum();
+    let share = |part: f64, whole: f64| 100.0 * part / whole.max(f64::MIN_POSITIVE);
+    println!("{:>9} {:>6} {:>9}  {:22} {:28} {}", "us", "time", "Mmac", "operation", "output", "node");
+    for node in nodes.iter().filter(|node| node.time > Duration::ZERO) {
+        println!(
+            "{:9.1} {:5.1}% {:9.3}  {:22} {:28} {}",
+            node.time.as_secs_f64() * 1e6,
+            share(node.time.as_secs_f64(), total.as_secs_f64()),
+            node.macs as f64 / 1e6,
+            node.operation,
+            node.output,
+            node.name
+        );
+    }
+    let int8 = nodes.iter().filter(|node| node.is_int8);
+    let (int8_macs, int8_time) =
+        int8.fold((0, Duration::ZERO), |(macs, time), node| (macs + node.macs, time + node.time));
+    println!(
+        "\n{:.3} ms in {} nodes on {}; {:.1} Mmac, {:.1} % of them and {:.1} % of the time in INT8 layers",
+        total.as_secs_f64() * 1e3,
+        nodes.len(),
+        Isa::best().name(),
+        macs as f64 / 1e6,
+        share(int8_macs as f64, macs as f64),
+        share(int8_time.as_secs_f64(), total.as_secs_f64()),
+    );
+    Ok(ExitCode::SUCCESS)
 }

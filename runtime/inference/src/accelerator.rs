@@ -189,6 +189,10 @@ impl PreparedModel {
         Ok(Session { state: self.plan.spawn().map_err(failed)? })
     }
 
+    pub(crate) fn plan(&self) -> &Arc<TypedRunnableModel> {
+        &self.plan
+    }
+
     /// Returns type and shape of every input, in order.
     pub fn inputs(&self) -> &[Signature] {
         &self.inputs
@@ -217,6 +221,6 @@ pub(crate) fn floats(outputs: &[Tensor]) -> Result<&[f32], InferenceError> {
     output.try_as_plain_ram().and_then(|plain| plain.as_slice()).map_err(failed)
 }
 
-fn failed(error: impl std::fmt::Display) -> InferenceError {
+pub(crate) fn failed(error: impl std::fmt::Display) -> InferenceError {
     InferenceError(format!("{error:#}"))
 }

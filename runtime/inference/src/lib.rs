@@ -19,6 +19,7 @@ mod coco;
 mod detect;
 mod embedded;
 mod exact_softmax;
+mod explain;
 mod input;
 mod int8;
 mod manifest;
@@ -30,6 +31,7 @@ pub use classify::Classifier;
 pub use coco::COCO_LABELS;
 pub use detect::{Detection, Detector};
 pub use embedded::embedded;
+pub use explain::NodeReport;
 pub use int8::Isa;
 pub use manifest::{
     BuiltinLabels, Check, ClassifyHead, DetectHead, Fit, InputContract, Labels, Layout, Level, Manifest,

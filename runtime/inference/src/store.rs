@@ -133,6 +133,12 @@ impl ModelStore {
         Ok(classifier)
     }
 
+    /// Returns the compiled model of that name; its hash is the manifest's.
+    pub fn prepare(&self, name: &str) -> Result<PreparedModel, VerifyError> {
+        let entry = self.entry(name)?;
+        self.prepared(entry).map_err(|problem| refused(entry, problem))
+    }
+
     fn prepared(&self, entry: &ModelEntry) -> Result<PreparedModel, Problem> {
         prepared(entry, &self.read(&entry.file)?)
     }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use tract_onnx::prelude::SpecialOps as _;
 use tract_onnx::tract_core::internal::{
-    AxesMapping, DatumType, DimLike, EvalContext, EvalOp, Op, OutletId, StaticName, TDim, TValue, TVec,
+    AxesMapping, Cost, DatumType, DimLike, EvalContext, EvalOp, Op, OutletId, StaticName, TDim, TValue, TVec,
     Tensor, TractResult, TypedFact, TypedModel, TypedOp, as_op, ensure, op_as_typed_op, op_out_of_plan, tvec,
 };
 use tract_onnx::tract_hir::infer::{InferenceResult, TensorProxy};
@@ -76,6 +76,10 @@ impl TypedOp for Node {
             inputs.iter().map(|fact| (fact.datum_type, fact.shape.iter().cloned().collect())).collect();
         let (datum, shape) = self.0.output(&inputs)?;
         Ok(tvec![TypedFact::dt_shape(datum, &*shape)])
+    }
+
+    fn cost(&self, _: &[&TypedFact]) -> TractResult<TVec<(Cost, TDim)>> {
+        Ok(tvec![(Cost::FMA(DatumType::I8), TDim::from(self.0.macs() as i64))])
     }
 
     fn axes_mapping(&self, inputs: &[&TypedFact], outputs: &[&TypedFact]) -> TractResult<AxesMapping> {
