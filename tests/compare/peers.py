@@ -67,6 +67,8 @@ class Openvino:
     def bind(self, inputs: Arrays) -> None:
         import openvino
 
+        # Its tensors do not keep alive what they share.
+        self.inputs = inputs
         for at, array in enumerate(inputs):
             self.request.set_input_tensor(at, openvino.Tensor(array, shared_memory=True))
 
