@@ -18,53 +18,39 @@ type Answers = Vec<Vec<usize>>;
 
 pub(crate) fn score(arguments: &Arguments, data: &Path, report: &mut Report) {
     let named = arguments.all("--model");
-    match labelled(&data.join("classification/imagenet")) {
-        Err(reason) => report.skip("classification", &reason),
-        Ok(pictures) => {
-            let folder = data.join("classification/models");
-            compared(
-                "classification",
-                &models(&named, &folder),
-                &models(&[], &folder),
-                report,
-                |candidate| imagenet_entry(candidate).map(|entry| classified(&entry, candidate, &pictures)),
-                |answers| {
-                    let within = |most: usize| {
-                        let right = answers.iter().zip(&pictures).filter(|(answer, (_, truth))| {
-                            answer.iter().take(most).any(|label| label == truth)
-                        });
-                        right.count() as f64 / pictures.len() as f64
-                    };
-                    vec![("top-1", within(1)), ("top-5", within(5))]
-                },
-            );
-        }
+    let share = |right: usize, all: usize| right as f64 / all as f64;
+    if let Some(pictures) = report.read("classification", &data.join("classification/imagenet"), labelled) {
+        let answers = |candidate: &Candidate| {
+            imagenet_entry(candidate).map(|entry| classified(&entry, candidate, &pictures))
+        };
+        let scores = |answers: &Answers| {
+            let within = |most: usize| {
+                let judged = answers.iter().zip(&pictures);
+                let right =
+                    judged.filter(|(answer, (_, truth))| answer.iter().take(most).any(|one| one == truth));
+                share(right.count(), pictures.len())
+            };
+            vec![("top-1", within(1)), ("top-5", within(5))]
+        };
+        let folder = data.join("classification/models");
+        compared("classification", &named, &folder, report, answers, scores);
     }
-    match people(&data.join("detection/coco_val")) {
-        Err(reason) => report.skip("person", &reason),
-        Ok(pictures) => {
-            let folder = data.join("classification/vww");
-            compared(
-                "person",
-                &models(&named, &folder),
-                &models(&[], &folder),
-                report,
-                |candidate| is_person_model(candidate).then(|| people_seen(candidate, &pictures)),
-                |answers| {
-                    let right =
-                        answers.iter().zip(&pictures).filter(|(answer, (_, truth))| answer[0] == *truth);
-                    vec![("accuracy", right.count() as f64 / pictures.len() as f64)]
-                },
-            );
-        }
+    if let Some(pictures) = report.read("person", &data.join("detection/coco_val"), people) {
+        let answers =
+            |candidate: &Candidate| is_person_model(candidate).then(|| people_seen(candidate, &pictures));
+        let scores = |answers: &Answers| {
+            let right = answers.iter().zip(&pictures).filter(|(answer, (_, truth))| answer[0] == *truth);
+            vec![("accuracy", share(right.count(), pictures.len()))]
+        };
+        compared("person", &named, &data.join("classification/vww"), report, answers, scores);
     }
 }
 
-/// Scores models, and how often their first answer is that of the FP32 model of the same folder.
+/// Scores models, and how often their first answer is that of the FP32 model of the folder.
 fn compared(
     task: &'static str,
-    paths: &[PathBuf],
-    folder: &[PathBuf],
+    named: &[PathBuf],
+    folder: &Path,
     report: &mut Report,
     answers: impl Fn(&Candidate) -> Option<Result<Answers, String>>,
     scores: impl Fn(&Answers) -> Vec<(&'static str, f64)>,
@@ -72,12 +58,13 @@ fn compared(
     let answers =
         |path: &PathBuf| Candidate::load(path).and_then(|candidate| answers(&candidate).transpose());
     let is_float = |path: &&PathBuf| {
-        let name = path.to_string_lossy();
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
         name.contains("fp32") || name.contains("float")
     };
-    let reference = folder.iter().find(is_float);
+    let present = models(folder);
+    let reference = present.iter().find(is_float);
     let expected = reference.map(answers);
-    for path in paths {
+    for path in &report.models(task, named, folder) {
         let given = if Some(path) == reference { expected.clone() } else { None };
         let given = given.unwrap_or_else(|| answers(path));
         let row = given.map(|given| {

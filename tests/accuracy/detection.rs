@@ -7,16 +7,20 @@ use serde_json::json;
 
 use crate::average_precision::{Found, Object, Picture, mean};
 use crate::heads::Head;
-use crate::report::{Arguments, Candidate, Report, entries, models, values};
+use crate::report::{Arguments, Candidate, Report, entries, values};
 
 /// Scores the detectors on `detection/coco_val`: pictures, and labels as lines of `class x y width height` in
 /// shares of the picture. With `--detections FOLDER` what they found is left there for `peer.py`.
 pub(crate) fn score(arguments: &Arguments, data: &Path, report: &mut Report) {
     let (images, labels) = (data.join("detection/coco_val/images"), data.join("detection/coco_val/labels"));
-    if !images.is_dir() || !labels.is_dir() {
-        return report.skip("detection", &format!("no pictures and labels in {}", images.display()));
+    let are_there = |labels: &Path| {
+        let count = entries(labels).len();
+        if count > 0 && images.is_dir() { Ok(()) } else { Err("pictures or labels are missing".into()) }
+    };
+    if report.read("detection", &labels, are_there).is_none() {
+        return;
     }
-    for path in models(&arguments.all("--model"), &data.join("detection/models")) {
+    for path in report.models("detection", &arguments.all("--model"), &data.join("detection/models")) {
         let scores = Candidate::load(&path).and_then(|candidate| {
             let head = candidate.shapes().and_then(|(input, output)| Head::new(input, output));
             let Some(head) = head else { return Ok(None) };

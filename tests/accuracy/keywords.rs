@@ -20,7 +20,7 @@ use tract_onnx::pb::ModelProto;
 use tract_onnx::prelude::Framework;
 
 use features::Clip;
-use report::{Arguments, Candidate, Report, entries, models, values};
+use report::{Arguments, Candidate, Report, entries, values};
 
 /// The classes of MLPerf Tiny's keyword model, in the order of its outputs.
 const COMMANDS: [&str; 12] =
@@ -38,21 +38,17 @@ fn main() -> ExitCode {
     let folder = data.join("keywords");
     let mut report = Report::default();
     let named = arguments.all("--model");
-    let (spelling, commands) = (spelling(&folder), commands(&folder));
-    for (task, clips) in [("spelling", &spelling), ("commands", &commands)] {
-        if let Err(reason) = clips {
-            report.skip(task, reason);
-        }
-    }
-    for path in models(&named, &folder.join("models")) {
+    let spelling = report.read("spelling", &folder.join("clips"), |clips| spelling(clips, &folder));
+    let commands = report.read("commands", &folder.join("speech_commands_samples"), commands);
+    for path in report.models("keywords", &named, &folder.join("models")) {
         match Candidate::load(&path) {
             Err(reason) => report.add("keywords", &path, Err(reason)),
             Ok(model) => match (model.shapes(), &spelling, &commands) {
-                (Some((&[1, 1, 64, 128], &[1, _])), Ok(clips), _) => {
+                (Some((&[1, 1, 64, 128], &[1, _])), Some(clips), _) => {
                     let input = |clip: &Clip| floats(&[1, 1, 64, 128], &clip.log_mel());
                     report.add("spelling", &path, scored(&model, clips, input));
                 }
-                (Some((&[1, 49, 10, 1], &[1, 12])), _, Ok(clips)) => {
+                (Some((&[1, 49, 10, 1], &[1, 12])), _, Some(clips)) => {
                     let scores = levels(&model).and_then(|levels| {
                         scored(&model, clips, |clip| match levels {
                             Some(levels) => quantised(&[1, 49, 10, 1], &clip.mfcc(), levels),
@@ -70,27 +66,27 @@ fn main() -> ExitCode {
 }
 
 /// Reads `clips/WORD/*.wav`, where the words are those of the model's own list.
-fn spelling(folder: &Path) -> Result<Vec<Labelled>, String> {
+fn spelling(clips: &Path, folder: &Path) -> Result<Vec<Labelled>, String> {
     let meta = folder.join("models/spelling_cnn_meta.json");
     let text = std::fs::read_to_string(&meta).map_err(|error| format!("{}: {error}", meta.display()))?;
     let meta: serde_json::Value = serde_json::from_str(&text).map_err(|error| error.to_string())?;
     let classes: Vec<&str> =
         meta["classes"].as_array().into_iter().flatten().filter_map(|class| class.as_str()).collect();
-    let mut clips = Vec::new();
-    for word in entries(&folder.join("clips")) {
+    let mut labelled = Vec::new();
+    for word in entries(clips) {
         let name = word.file_name().unwrap_or_default().to_string_lossy();
         let class = classes.iter().position(|class| *class == name);
         let class = class.ok_or_else(|| format!("{name}: no class of the model"))?;
         for file in entries(&word) {
-            clips.push((Clip::read(&file)?, class));
+            labelled.push((Clip::read(&file)?, class));
         }
     }
-    if clips.is_empty() { Err(format!("no clips in {}", folder.display())) } else { Ok(clips) }
+    if labelled.is_empty() { Err("no clips".into()) } else { Ok(labelled) }
 }
 
 fn commands(folder: &Path) -> Result<Vec<Labelled>, String> {
     let clip = |(class, word): (usize, &&str)| {
-        let file: PathBuf = folder.join(format!("speech_commands_samples/test_{word}.wav"));
+        let file: PathBuf = folder.join(format!("test_{word}.wav"));
         Ok((Clip::read(&file)?, class))
     };
     COMMANDS.iter().enumerate().map(clip).collect()

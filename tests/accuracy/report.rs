@@ -69,9 +69,27 @@ impl Report {
         }
     }
 
-    /// Tells that a part of the data is not there.
-    pub(crate) fn skip(&self, task: &str, reason: &str) {
-        println!("{task:<14} skipped: {reason}");
+    /// Reads a part of the data; none if its folder is not there, which is said and is no failure.
+    pub(crate) fn read<T>(
+        &mut self,
+        task: &'static str,
+        folder: &Path,
+        read: impl FnOnce(&Path) -> Result<T, String>,
+    ) -> Option<T> {
+        if !folder.is_dir() {
+            println!("{task:<14} skipped: {} is not there", folder.display());
+            return None;
+        }
+        read(folder).map_err(|reason| self.add(task, folder, Err(reason))).ok()
+    }
+
+    /// Returns the models that were named, else those of the folder, except what was broken on purpose.
+    pub(crate) fn models(&self, task: &str, named: &[PathBuf], folder: &Path) -> Vec<PathBuf> {
+        let found = if named.is_empty() { models(folder) } else { named.to_vec() };
+        if found.is_empty() {
+            println!("{task:<14} skipped: no models in {}", folder.display());
+        }
+        found
     }
 
     /// Counts as a failure each model that was asked for by name and that nothing here knows how to score.
@@ -130,16 +148,13 @@ pub(crate) fn entries(folder: &Path) -> Vec<PathBuf> {
     paths
 }
 
-/// Returns the models that were named, else those of the folder, except what was broken on purpose.
-pub(crate) fn models(named: &[PathBuf], folder: &Path) -> Vec<PathBuf> {
+/// Lists the models of a folder in order, except what was broken on purpose.
+pub(crate) fn models(folder: &Path) -> Vec<PathBuf> {
     let is_whole = |path: &PathBuf| {
         path.extension().is_some_and(|extension| extension == "onnx")
             && !path.to_string_lossy().contains("BROKEN")
     };
-    match named {
-        [] => entries(folder).into_iter().filter(is_whole).collect(),
-        named => named.to_vec(),
-    }
+    entries(folder).into_iter().filter(is_whole).collect()
 }
 
 /// Returns the values of the only output, quantised or not; they may be compared with each other.
