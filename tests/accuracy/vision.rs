@@ -1,0 +1,50 @@
+//! Scores what sees, on a folder of pictures with labels: detectors, classifiers, person yes or no.
+//!
+//! ```sh
+//! tests/accuracy/vision --data DIR [--json FILE] [--model FILE]… [--detections FOLDER]
+//! ```
+//!
+//! Without `--model` it scores every model of a known shape in `DIR/detection/models`,
+//! `DIR/classification/models` and `DIR/classification/vww`. It fails if one cannot be scored; a part of the
+//! data that is not there is skipped, and it says so.
+
+mod average_precision;
+mod classification;
+mod detection;
+mod heads;
+mod report;
+
+use std::process::ExitCode;
+
+use glassd_inference::{Calibration, Check, InputContract, ModelEntry, Task, Thresholds};
+
+use report::{Arguments, Report};
+
+fn main() -> ExitCode {
+    let arguments = Arguments::from_env();
+    let Some(data) = arguments.path("--data") else {
+        eprintln!("vision --data DIR [--json FILE] [--model FILE]... [--detections FOLDER]");
+        return ExitCode::from(2);
+    };
+    let mut report = Report::default();
+    detection::score(&arguments, &data, &mut report);
+    classification::score(&arguments, &data, &mut report);
+    report.require(&arguments.all("--model"));
+    report.finish(arguments.path("--json").as_deref())
+}
+
+/// Returns a manifest entry for a file that nobody has described: nothing here checks its hash.
+fn unnamed(task: Task, input: InputContract, thresholds: Thresholds) -> ModelEntry {
+    ModelEntry {
+        name: "unnamed".into(),
+        file: String::new(),
+        sha256: String::new(),
+        licence: String::new(),
+        source: String::new(),
+        task,
+        input,
+        thresholds,
+        calibration: Calibration::default(),
+        check: Check::default(),
+    }
+}
