@@ -117,9 +117,12 @@ impl Accelerator {
     fn compile(self, onnx: &[u8]) -> Result<PreparedModel, LoadError> {
         let unusable = |error| LoadError::Unusable(format!("{error:#}"));
         let framework = tract_onnx::onnx();
-        let proto = framework.proto_model_for_read(&mut &*onnx).map_err(unusable)?;
+        let mut proto = framework.proto_model_for_read(&mut &*onnx).map_err(unusable)?;
         if let Some(location) = external_data(&proto) {
             return Err(LoadError::ExternalData(location));
+        }
+        if let Some(graph) = &mut proto.graph {
+            int8::spelled_out(graph);
         }
         let plan = self.plan(&framework, &proto).map_err(unusable)?;
         let facts = |facts: TractResult<Vec<Signature>>| facts.map_err(unusable);

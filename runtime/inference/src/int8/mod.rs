@@ -6,9 +6,11 @@ mod depthwise;
 mod kernels;
 mod layers;
 mod lower;
+mod operators;
 mod pool;
 mod weights;
 mod window;
 
 pub use kernels::Isa;
 pub(crate) use lower::{is_quantised, lowered};
+pub(crate) use operators::spelled_out;

@@ -174,7 +174,8 @@ impl Lowering<'_> {
     }
 
     pub(super) fn max_pool(&mut self, node: &NodeProto, attributes: Attributes<'_>) -> TractResult<bool> {
-        let Some(levels) = self.levels(&node.input[0]).filter(|levels| levels.table.is_increasing()) else {
+        let taken = self.taken(&node.input[0])?;
+        let Some((levels, meaning)) = taken.filter(|(levels, _)| levels.table.is_increasing()) else {
             return Ok(false);
         };
         let kernel = attributes.sizes("kernel_shape").unwrap_or_default();
@@ -191,7 +192,7 @@ impl Lowering<'_> {
         let layer = MaxPool { window, size: [input[2], input[3]], channels: input[1] };
         let outlet = self.emit(&node.output[0], layer, &[stored.outlet])?;
         let stored = Stored { outlet, shape, layout: Layout::ChannelsLast };
-        self.values.insert(node.output[0].clone(), Value::Levels(Levels { stored, ..levels }));
+        self.give(&node.output[0], (Levels { stored, ..levels }, meaning));
         Ok(true)
     }
 
@@ -235,7 +236,7 @@ impl Lowering<'_> {
     }
 
     pub(super) fn resize(&mut self, node: &NodeProto, attributes: Attributes<'_>) -> TractResult<bool> {
-        let Some(levels) = self.levels(&node.input[0]) else { return Ok(false) };
+        let Some((levels, meaning)) = self.taken(&node.input[0])? else { return Ok(false) };
         let Some(shape) = self.shape(&node.output[0]) else { return Ok(false) };
         let input = levels.stored.shape.clone();
         let mode = attributes.text("mode");
@@ -259,7 +260,7 @@ impl Lowering<'_> {
         let layer = UpsampleNearest { input: [input[2], input[3], input[1]], factor };
         let outlet = self.emit(&node.output[0], layer, &[stored.outlet])?;
         let stored = Stored { outlet, shape, layout: Layout::ChannelsLast };
-        self.values.insert(node.output[0].clone(), Value::Levels(Levels { stored, ..levels }));
+        self.give(&node.output[0], (Levels { stored, ..levels }, meaning));
         Ok(true)
     }
 }

@@ -54,6 +54,15 @@ struct Quantised {
     signed: bool,
 }
 
+/// What levels are in the original graph.
+#[derive(Clone, Copy)]
+enum Meaning {
+    /// An f32 tensor.
+    Numbers,
+    /// A tensor of u8 or s8.
+    Levels { signed: bool },
+}
+
 struct Lowering<'a> {
     model: InferenceModel,
     /// Where tract has the tensors of the original graph.
@@ -200,19 +209,12 @@ impl<'a> Lowering<'a> {
         if self.constant(input).is_some() {
             return Ok(false);
         }
-        let Some((table, signed)) = self.scale_and_zero_point(node) else { return Ok(false) };
-        let stored = match self.quantised.get(input) {
-            Some(quantised) => quantised.stored.clone(),
-            None => {
-                let Some(shape) = self.shape(input) else { return Ok(false) };
-                let outlet = self.outlets[input];
-                let Some(DatumType::U8 | DatumType::I8) = self.datum(input) else { return Ok(false) };
-                let stored = Stored { outlet, shape, layout: Layout::Natural };
-                let stored = if signed { self.shifted(&stored, DatumType::U8)? } else { stored };
-                self.quantised.insert(input.clone(), Quantised { stored: stored.clone(), signed });
-                stored
-            }
+        let Some((table, _)) = self.scale_and_zero_point(node) else { return Ok(false) };
+        let known = match self.quantised.get(input).cloned() {
+            Some(quantised) => Some(quantised),
+            None => self.foreign(input)?,
         };
+        let Some(Quantised { stored, .. }) = known else { return Ok(false) };
         let levels = Levels { stored, table: Arc::new(table) };
         self.values.insert(node.output[0].clone(), Value::Levels(levels));
         Ok(true)
@@ -253,6 +255,52 @@ impl<'a> Lowering<'a> {
         shape.iter().map(|side| usize::try_from(side.to_i64().ok()?).ok()).collect()
     }
 
+    /// Returns the levels of a tensor for a layer that moves or compares them, whether they stand for numbers
+    /// already or not.
+    fn taken(&mut self, name: &str) -> TractResult<Option<(Levels, Meaning)>> {
+        if let Some(levels) = self.levels(name) {
+            return Ok(Some((levels, Meaning::Numbers)));
+        }
+        let known = self.quantised.get(name).cloned();
+        let Some(Quantised { stored, signed }) = (match known {
+            Some(quantised) => Some(quantised),
+            None => self.foreign(name)?,
+        }) else {
+            return Ok(None);
+        };
+        Ok(Some((Levels { stored, table: Arc::new(Table::affine(1.0, 0)) }, Meaning::Levels { signed })))
+    }
+
+    /// Notes what such a layer gives.
+    fn give(&mut self, output: &str, (levels, meaning): (Levels, Meaning)) {
+        match meaning {
+            Meaning::Numbers => {
+                self.values.insert(output.to_owned(), Value::Levels(levels));
+            }
+            Meaning::Levels { signed } => {
+                self.quantised.insert(output.to_owned(), Quantised { stored: levels.stored, signed });
+            }
+        }
+    }
+
+    /// Takes over a tensor of u8 or s8 that comes from outside, an input of the graph as a rule.
+    fn foreign(&mut self, name: &str) -> TractResult<Option<Quantised>> {
+        if self.constant(name).is_some() || self.dynamic.contains_key(name) {
+            return Ok(None);
+        }
+        let signed = match self.datum(name) {
+            Some(DatumType::U8) => false,
+            Some(DatumType::I8) => true,
+            _ => return Ok(None),
+        };
+        let Some(shape) = self.shape(name) else { return Ok(None) };
+        let stored = Stored { outlet: self.outlets[name], shape, layout: Layout::Natural };
+        let stored = if signed { self.shifted(&stored, DatumType::U8)? } else { stored };
+        let quantised = Quantised { stored, signed };
+        self.quantised.insert(name.to_owned(), quantised.clone());
+        Ok(Some(quantised))
+    }
+
     /// Returns the levels that a tensor is a function of.
     fn levels(&self, name: &str) -> Option<Levels> {
         match self.values.get(name)? {
@@ -280,12 +328,17 @@ impl<'a> Lowering<'a> {
     /// Returns whether a tensor is, or will be by the time its consumer is reached, a function of levels.
     fn is_function(&self, name: &str) -> bool {
         self.values.contains_key(name)
-            || self.producers.get(name).is_some_and(|node| {
-                matches!(&*node.op_type, "Add" | "Mul" | "Sigmoid" | "Split" | "DequantizeLinear" | "Concat")
-                    && node
-                        .input
-                        .iter()
-                        .all(|input| self.is_function(input) || self.constant(input).is_some())
+            || self.producers.get(name).is_some_and(|node| match &*node.op_type {
+                "DequantizeLinear" => self.constant(&node.input[0]).is_none(),
+                "Concat" | "Conv" | "MatMul" | "Gemm" => false,
+                "MaxPool" | "Split" | "Slice" | "Resize" | "Reshape" | "Transpose" | "Sigmoid" | "Tanh"
+                | "HardSigmoid" | "HardSwish" | "Relu" | "Clip" | "LeakyRelu" => {
+                    self.is_function(&node.input[0])
+                }
+                "Add" | "Mul" => {
+                    node.input.iter().all(|input| self.is_function(input) || self.constant(input).is_some())
+                }
+                _ => false,
             })
     }
 }

@@ -7,7 +7,7 @@ use super::super::layers::{Permute, Slice};
 use super::attributes::Attributes;
 use super::value::{Layout, Levels, Stored, Value};
 use super::weights::numbers;
-use super::{Lowering, Quantised};
+use super::{Lowering, Meaning};
 
 impl Lowering<'_> {
     pub(super) fn reshape(&mut self, node: &NodeProto) -> TractResult<bool> {
@@ -50,31 +50,26 @@ impl Lowering<'_> {
     ) -> TractResult<bool> {
         let (input, output) = (&node.input[0], &node.output[0]);
         let Some(shape) = self.shape(output) else { return Ok(false) };
-        if let Some(Quantised { stored, signed }) = self.quantised.get(input).cloned() {
-            let Some(stored) = make(self, stored, shape)? else { return Ok(false) };
-            self.quantised.insert(output.clone(), Quantised { stored, signed });
-            return Ok(true);
-        }
-        let Some(levels) = self.levels(input) else { return Ok(false) };
+        let Some((levels, meaning)) = self.taken(input)? else { return Ok(false) };
         let Some(stored) = make(self, levels.stored, shape)? else { return Ok(false) };
-        self.values.insert(output.clone(), Value::Levels(Levels { stored, table: levels.table }));
+        self.give(output, (Levels { stored, table: levels.table }, meaning));
         Ok(true)
     }
 
     pub(super) fn split(&mut self, node: &NodeProto, attributes: Attributes<'_>) -> TractResult<bool> {
-        let Some(levels) = self.levels(&node.input[0]) else { return Ok(false) };
+        let Some((levels, meaning)) = self.taken(&node.input[0])? else { return Ok(false) };
         let Some(axis) = attributes.axis("axis", 0, levels.stored.shape.len()) else { return Ok(false) };
         let mut start = 0;
         for output in &node.output {
             let Some(shape) = self.shape(output) else { return Ok(false) };
-            self.take_slice(&levels, output, axis, start, shape.clone())?;
+            self.take_slice((&levels, meaning), output, axis, start, shape.clone())?;
             start += shape[axis];
         }
         Ok(true)
     }
 
     pub(super) fn slice(&mut self, node: &NodeProto) -> TractResult<bool> {
-        let Some(levels) = self.levels(&node.input[0]) else { return Ok(false) };
+        let Some((levels, meaning)) = self.taken(&node.input[0])? else { return Ok(false) };
         let Some(shape) = self.shape(&node.output[0]) else { return Ok(false) };
         let given = |at: usize| {
             Some(numbers(&*self.constant(node.input.get(at)?)?)?.iter().map(|&x| x as i64).collect())
@@ -95,13 +90,13 @@ impl Lowering<'_> {
         if named as usize != *axis || start + shape[*axis] > input[*axis] {
             return Ok(false);
         }
-        self.take_slice(&levels, &node.output[0], *axis, start, shape)?;
+        self.take_slice((&levels, meaning), &node.output[0], *axis, start, shape)?;
         Ok(true)
     }
 
     fn take_slice(
         &mut self,
-        levels: &Levels,
+        (levels, meaning): (&Levels, Meaning),
         output: &str,
         axis: usize,
         start: usize,
@@ -112,7 +107,7 @@ impl Lowering<'_> {
         let outlet = self.emit(output, layer, &[stored.outlet])?;
         let stored = Stored { outlet, shape, layout: stored.layout };
         let levels = Levels { stored, table: levels.table.clone() };
-        self.values.insert(output.to_owned(), Value::Levels(levels));
+        self.give(output, (levels, meaning));
         Ok(())
     }
 
