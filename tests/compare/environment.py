@@ -25,5 +25,5 @@ def enter(name: str, requirements: Path) -> None:
         subprocess.run([python, "-m", "pip", "install", "--progress-bar", "off", "-r", requirements], check=True,
                        stdout=sys.stderr)
         stamp.write_text(wanted)
-    if Path(sys.prefix) != folder:
+    if Path(sys.prefix).resolve() != folder.resolve():
         os.execv(python, [str(python), *sys.argv])

@@ -8,7 +8,7 @@
 //! | it reads | it answers |
 //! |---|---|
 //! | (when started) | `ready LOAD_MS BASE_KIB`, or `refused REASON` and ends |
-//! | `run SECONDS` | `ran COUNT MEDIAN_MS` |
+//! | `run SECONDS` | `ran COUNT MEDIAN_MS BEST_MS` |
 //! | `memory` | `peak KIB` |
 //! | `outputs FOLDER` | `outputs TYPE:SIDES …`, and FOLDER holds `0.bin`, `1.bin`, … |
 //!
@@ -45,7 +45,8 @@ fn main() {
         match line.split_once(' ').unwrap_or((&line, "")) {
             ("run", seconds) => {
                 let times = times(&mut work, Duration::from_secs_f64(seconds.parse().unwrap()));
-                println!("ran {} {:.6}", times.len(), milliseconds(times[times.len() / 2]));
+                let [best, median] = [times[0], times[times.len() / 2]].map(milliseconds);
+                println!("ran {} {median:.6} {best:.6}", times.len());
             }
             ("memory", _) => println!("peak {}", memory("VmHWM:")),
             ("outputs", folder) => println!("outputs {}", written(&work.outputs(), Path::new(folder))),

@@ -159,7 +159,7 @@ def main() -> None:
         verb, _, rest = line.strip().partition(" ")
         if verb == "run":
             taken = times(run, float(rest))
-            print(f"ran {len(taken)} {statistics.median(taken):.6f}", flush=True)
+            print(f"ran {len(taken)} {statistics.median(taken):.6f} {min(taken):.6f}", flush=True)
         elif verb == "memory":
             print("peak", memory("VmHWM:"), flush=True)
         elif verb == "outputs":
