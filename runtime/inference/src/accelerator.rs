@@ -145,7 +145,10 @@ impl Accelerator {
             None => parsed.model,
             Some(graph) => {
                 parsed.model.analyse(false)?;
-                int8::lowered(graph, parsed)?
+                {
+                    let opset = proto.opset_import.iter().find(|import| import.domain.is_empty());
+                    int8::lowered(graph, parsed, opset.map_or(0, |import| import.version))?
+                }
             }
         };
         exact_softmax::spelled_out(model.into_typed()?)?.into_optimized()?.into_runnable()

@@ -13,7 +13,9 @@ use std::arch::x86_64::{
     _mm512_unpacklo_epi16,
 };
 
-use super::{Addition, Combination, Combine, DepthStrip, FARTHEST, LANES, Output, QUAD, Rounding, Strip};
+use super::{
+    Addition, Combination, Combine, DepthStrip, FARTHEST, LANES, Lines, Output, QUAD, Rounding, Strip,
+};
 
 /// Pixels times vectors of sums that fit the 32 registers beside the weights and one broadcast.
 const fn most_pixels(vectors: usize) -> usize {
@@ -317,22 +319,57 @@ unsafe fn finish(strip: &mut DepthStrip<'_>, block: usize, pixel: usize, sums: [
     unsafe { _mm512_mask_storeu_epi8(strip.output.as_mut_ptr().add(at).cast(), real, packed) };
 }
 
+/// A table of 256 levels in registers.
+struct Table([__m512i; 4]);
+
+impl Table {
+    #[inline]
+    #[target_feature(enable = "avx512f")]
+    fn load(table: &[u8; 256]) -> Self {
+        // SAFETY: the table has four vectors.
+        Self([0, 1, 2, 3].map(|at| unsafe { _mm512_loadu_si512(table.as_ptr().add(at * 64).cast()) }))
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
+    fn look_up(&self, levels: __m512i) -> __m512i {
+        let Self([a, b, c, d]) = *self;
+        let low = _mm512_permutex2var_epi8(a, levels, b);
+        let high = _mm512_permutex2var_epi8(c, levels, d);
+        _mm512_mask_blend_epi8(_mm512_movepi8_mask(levels), low, high)
+    }
+}
+
 /// `input` holds as many levels as `output`, and may be the same memory.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi")]
 pub(super) unsafe fn look_up(table: &[u8; 256], input: *const u8, output: &mut [u8]) {
-    let length = output.len();
-    let output = output.as_mut_ptr();
-    // SAFETY: the table has four vectors; the masks end with the slices.
-    unsafe {
-        let part = |at: usize| _mm512_loadu_si512(table.as_ptr().add(at * 64).cast());
-        let (a, b, c, d) = (part(0), part(1), part(2), part(3));
-        for at in (0..length).step_by(64) {
-            let mask = mask64(length - at);
-            let levels = _mm512_maskz_loadu_epi8(mask, input.add(at).cast());
-            let low = _mm512_permutex2var_epi8(a, levels, b);
-            let high = _mm512_permutex2var_epi8(c, levels, d);
-            let chosen = _mm512_mask_blend_epi8(_mm512_movepi8_mask(levels), low, high);
-            _mm512_mask_storeu_epi8(output.add(at).cast(), mask, chosen);
+    let table = Table::load(table);
+    for at in (0..output.len()).step_by(64) {
+        let mask = mask64(output.len() - at);
+        // SAFETY: the masks end with the slices.
+        unsafe {
+            let levels = table.look_up(_mm512_maskz_loadu_epi8(mask, input.add(at).cast()));
+            _mm512_mask_storeu_epi8(output.as_mut_ptr().add(at).cast(), mask, levels);
+        }
+    }
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi")]
+pub(super) unsafe fn copy_lines(lines: &Lines<'_>, input: &[u8], output: &mut [u8]) {
+    let table = lines.table.map(|table| Table::load(table));
+    for at in (0..lines.length).step_by(64) {
+        let mask = mask64(lines.length - at);
+        for line in 0..lines.lines {
+            // SAFETY: `super::copy_lines` has checked that the last line fits, and the masks end with each line.
+            unsafe {
+                let from = input.as_ptr().add(line * lines.input_stride + at);
+                let mut levels = _mm512_maskz_loadu_epi8(mask, from.cast());
+                if let Some(table) = &table {
+                    levels = table.look_up(levels);
+                }
+                let to = output.as_mut_ptr().add(line * lines.output_stride + at);
+                _mm512_mask_storeu_epi8(to.cast(), mask, levels);
+            }
         }
     }
 }

@@ -8,6 +8,8 @@
 
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+#[cfg(target_arch = "x86_64")]
+mod avx512_float;
 mod memory;
 mod scalar;
 #[cfg(test)]
@@ -306,5 +308,75 @@ pub(crate) fn combine(isa: Isa, combination: &Combination, [a, b]: [&[u8]; 2], o
         // SAFETY: the processor has the features, and all slices have the same length.
         #[cfg(target_arch = "x86_64")]
         Isa::Avx512 => unsafe { avx512::combine(combination, [a, b], output) },
+    }
+}
+
+/// Lines of levels that become parts of longer lines.
+pub(crate) struct Lines<'a> {
+    /// What the levels become; none where they stay.
+    pub(crate) table: Option<&'a [u8; 256]>,
+    /// Levels of a line, and from one line to the next.
+    pub(crate) length: usize,
+    pub(crate) input_stride: usize,
+    pub(crate) output_stride: usize,
+    pub(crate) lines: usize,
+}
+
+/// Copies lines, each to its place.
+pub(crate) fn copy_lines(isa: Isa, lines: &Lines<'_>, input: &[u8], output: &mut [u8]) {
+    if lines.lines == 0 || lines.length == 0 {
+        return;
+    }
+    assert!(input.len() >= (lines.lines - 1) * lines.input_stride + lines.length);
+    assert!(output.len() >= (lines.lines - 1) * lines.output_stride + lines.length);
+    match isa {
+        // SAFETY: the processor has the features, and the lengths were checked above.
+        #[cfg(target_arch = "x86_64")]
+        Isa::Avx512 => unsafe { avx512::copy_lines(lines, input, output) },
+        _ => scalar::copy_lines(lines, input, output),
+    }
+}
+
+/// Turns each row of `length` into shares of its exponentials, in place.
+pub(crate) fn softmax(isa: Isa, rows: &mut [f32], length: usize) {
+    assert!(length > 0 && rows.len() % length == 0);
+    match isa {
+        // SAFETY: the processor has the features.
+        #[cfg(target_arch = "x86_64")]
+        Isa::Avx512 => unsafe { avx512_float::softmax(rows, length) },
+        _ => scalar::softmax(rows, length),
+    }
+}
+
+/// Returns the least and the greatest value, 0 among them; what is no number counts as 0.
+pub(crate) fn span(isa: Isa, values: &[f32]) -> (f32, f32) {
+    match isa {
+        // SAFETY: the processor has the features.
+        #[cfg(target_arch = "x86_64")]
+        Isa::Avx512 => unsafe { avx512_float::span(values) },
+        _ => scalar::span(values),
+    }
+}
+
+/// A product of two matrices of numbers, rows one after another.
+pub(crate) struct FloatProduct<'a> {
+    /// Rows of the left one, its columns (the right one's rows), columns of the right one.
+    pub(crate) sides: [usize; 3],
+    pub(crate) left: &'a [f32],
+    pub(crate) right: &'a [f32],
+    pub(crate) output: &'a mut [f32],
+}
+
+/// Multiplies two matrices of numbers.
+pub(crate) fn multiply_floats(isa: Isa, product: &mut FloatProduct<'_>) {
+    let [rows, depth, columns] = product.sides;
+    assert_eq!(product.left.len(), rows * depth);
+    assert_eq!(product.right.len(), depth * columns);
+    assert_eq!(product.output.len(), rows * columns);
+    match isa {
+        // SAFETY: the processor has the features, and the lengths were checked above.
+        #[cfg(target_arch = "x86_64")]
+        Isa::Avx512 => unsafe { avx512_float::multiply(product) },
+        _ => scalar::multiply_floats(product),
     }
 }

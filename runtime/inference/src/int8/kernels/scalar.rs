@@ -1,6 +1,8 @@
 //! The reference: plain loops, in the order in which the packed layouts are documented.
 
-use super::{Addition, Combination, Combine, DepthStrip, LANES, Output, QUAD, Rounding, Strip};
+use super::{
+    Addition, Combination, Combine, DepthStrip, FloatProduct, LANES, Lines, Output, QUAD, Rounding, Strip,
+};
 
 pub(super) fn multiply(strip: &mut Strip<'_>) {
     let panel = strip.panel;
@@ -86,5 +88,43 @@ pub(super) fn combine(combination: &Combination, [a, b]: [&[u8]; 2], output: &mu
             Combine::Sum => a + b,
             Combine::Product => a * b,
         });
+    }
+}
+
+pub(super) fn copy_lines(lines: &Lines<'_>, input: &[u8], output: &mut [u8]) {
+    for (line, from) in input.chunks(lines.input_stride.max(1)).take(lines.lines).enumerate() {
+        let to = &mut output[line * lines.output_stride..][..lines.length];
+        match lines.table {
+            Some(table) => look_up(table, &from[..lines.length], to),
+            None => to.copy_from_slice(&from[..lines.length]),
+        }
+    }
+}
+
+pub(super) fn softmax(rows: &mut [f32], length: usize) {
+    for row in rows.chunks_exact_mut(length) {
+        let highest = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        row.iter_mut().for_each(|value| *value = (*value - highest).exp());
+        let share = 1.0 / row.iter().sum::<f32>();
+        row.iter_mut().for_each(|value| *value *= share);
+    }
+}
+
+pub(super) fn span(values: &[f32]) -> (f32, f32) {
+    let low = values.iter().copied().fold(0.0, f32::min);
+    (low, values.iter().copied().fold(0.0, f32::max))
+}
+
+pub(super) fn multiply_floats(product: &mut FloatProduct<'_>) {
+    let [_, depth, columns] = product.sides;
+    if depth == 0 || columns == 0 {
+        return product.output.fill(0.0);
+    }
+    let lines = product.output.chunks_exact_mut(columns).zip(product.left.chunks_exact(depth));
+    for (output, left) in lines {
+        output.fill(0.0);
+        for (&value, right) in left.iter().zip(product.right.chunks_exact(columns)) {
+            output.iter_mut().zip(right).for_each(|(sum, right)| *sum += value * right);
+        }
     }
 }

@@ -213,4 +213,76 @@ proptest! {
             prop_assert_eq!(&output, &expected);
         }
     }
+
+    #[test]
+    fn softmax_gives_shares(
+        length in 1..70usize,
+        values in prop::collection::vec(prop_oneof![-100.0..100.0f32, Just(-3e38), Just(0.0)], 70..280),
+    ) {
+        let count = values.len() / length * length;
+        let mut expected = values[..count].to_vec();
+        scalar::softmax(&mut expected, length);
+        for isa in Isa::available() {
+            let mut output = values[..count].to_vec();
+            softmax(isa, &mut output, length);
+            for (output, expected) in output.iter().zip(&expected) {
+                prop_assert!((output - expected).abs() <= 1e-6 + 2e-6 * expected, "{output} {expected}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_span_takes_in_all_numbers_and_zero(
+        values in prop::collection::vec(prop_oneof![-9.0..9.0f32, Just(f32::NAN)], 0..200),
+    ) {
+        let expected = scalar::span(&values);
+        for isa in Isa::available() {
+            prop_assert_eq!(span(isa, &values), expected);
+        }
+    }
+
+    #[test]
+    fn matrices_are_multiplied(
+        sides in [1..20usize, 1..40usize, 1..150usize],
+        seed in prop::collection::vec(-2.0..2.0f32, 64),
+    ) {
+        let [rows, depth, columns] = sides;
+        let values = |count: usize| -> Vec<f32> { seed.iter().copied().cycle().step_by(7).take(count).collect() };
+        let (left, right) = (values(rows * depth), values(depth * columns));
+        let mut expected = vec![0.0; rows * columns];
+        scalar::multiply_floats(&mut FloatProduct { sides, left: &left, right: &right, output: &mut expected });
+        for isa in Isa::available() {
+            let mut output = vec![f32::NAN; rows * columns];
+            multiply_floats(isa, &mut FloatProduct { sides, left: &left, right: &right, output: &mut output });
+            for (output, expected) in output.iter().zip(&expected) {
+                prop_assert!((output - expected).abs() < 1e-3, "{output} {expected}");
+            }
+        }
+    }
+
+    #[test]
+    fn lines_are_copied_to_their_places(
+        length in 1..150usize,
+        lines in 1..5usize,
+        gaps in any::<[bool; 2]>(),
+        table in any::<Option<[u8; 32]>>(),
+    ) {
+        let table = table.map(|table| -> [u8; 256] { std::array::from_fn(|at| table[at % 32] ^ at as u8) });
+        let strides = gaps.map(|gap| length + usize::from(gap) * 13);
+        let input: Vec<u8> = (0..lines * strides[0]).map(|at| (at * 37) as u8).collect();
+        let job = Lines {
+            table: table.as_ref(),
+            length,
+            input_stride: strides[0],
+            output_stride: strides[1],
+            lines,
+        };
+        let mut expected = vec![7; lines * strides[1]];
+        scalar::copy_lines(&job, &input, &mut expected);
+        for isa in Isa::available() {
+            let mut output = vec![7; lines * strides[1]];
+            copy_lines(isa, &job, &input, &mut output);
+            prop_assert_eq!(&output, &expected);
+        }
+    }
 }

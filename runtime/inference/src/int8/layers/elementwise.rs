@@ -4,6 +4,7 @@ use tract_onnx::tract_core::internal::{DatumType, TDim, TValue, TVec, Tensor, Tr
 
 use super::super::kernels::{self, Addition, Combination, Combine, Isa, Rounding, unwritten};
 use super::super::pool::for_rows;
+use super::layout::transpose;
 use super::{Layer, dims, floats, levels, sides};
 
 /// Values that are spread at a time.
@@ -97,14 +98,11 @@ impl Layer for Dequantise {
             }
             Spread::Channels => {
                 let (pixels, channels) = pixels(inputs[0].shape());
-                for_rows(channels, values, |rows, part| {
-                    for (channel, part) in rows.zip(part.chunks_exact_mut(pixels.max(1))) {
-                        let levels = input[channel..].iter().step_by(channels);
-                        for (value, &level) in part.iter_mut().zip(levels) {
-                            *value = self.table[usize::from(level)];
-                        }
-                    }
-                });
+                let mut turned = vec![0; input.len()];
+                transpose(input, pixels, channels, &mut turned);
+                for (value, level) in values.iter_mut().zip(turned) {
+                    *value = self.table[usize::from(level)];
+                }
             }
         }
         Ok(output)
@@ -189,30 +187,12 @@ impl Layer for Spanned {
     }
 
     fn run(&self, inputs: &[TValue]) -> TractResult<Tensor> {
-        let (low, high) = span(floats(&inputs[0])?);
+        let (low, high) = kernels::span(Isa::best(), floats(&inputs[0])?);
         let scale = (high - low) / 255.0;
         let scale = if scale > 0.0 { scale } else { 1.0 };
         let zero_point = (-low / scale).round_ties_even().clamp(0.0, 255.0);
         Tensor::from_shape(&[2], &[scale, zero_point])
     }
-}
-
-/// Least and greatest value, 0 among them. In lanes, so that the compiler sees independent sums.
-fn span(values: &[f32]) -> (f32, f32) {
-    let mut low = [0.0f32; 16];
-    let mut high = [0.0f32; 16];
-    let chunks = values.chunks_exact(16);
-    for &value in chunks.remainder() {
-        low[0] = low[0].min(value);
-        high[0] = high[0].max(value);
-    }
-    for chunk in chunks {
-        for (lane, &value) in chunk.iter().enumerate() {
-            low[lane] = if value < low[lane] { value } else { low[lane] };
-            high[lane] = if value > high[lane] { value } else { high[lane] };
-        }
-    }
-    (low.into_iter().fold(0.0, f32::min), high.into_iter().fold(0.0, f32::max))
 }
 
 /// Quantises by a scale and a zero point that come as a second input.

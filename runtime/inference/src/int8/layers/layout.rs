@@ -2,8 +2,7 @@
 
 use tract_onnx::tract_core::internal::{DatumType, TDim, TValue, TVec, Tensor, TractResult, ensure};
 
-use super::super::kernels::{self, Isa, unwritten};
-use super::super::pool::for_rows;
+use super::super::kernels::{self, Isa, Lines, unwritten};
 use super::{Layer, dims, expect, floats, levels, sides};
 
 /// The same memory under another shape or another name of its type.
@@ -92,6 +91,10 @@ impl Layer for Permute {
             values.copy_from_slice(input);
             return Ok(output);
         };
+        if let Some((rows, columns)) = self.as_matrix() {
+            transpose(input, rows, columns, values);
+            return Ok(output);
+        }
         // An odometer over all axes but the last.
         let mut place = vec![0; shape.len() - 1];
         for line in values.chunks_exact_mut(side.max(1)) {
@@ -108,6 +111,34 @@ impl Layer for Permute {
             }
         }
         Ok(output)
+    }
+}
+
+impl Permute {
+    /// Returns the sides of a matrix whose transposition this is: the last axis goes to the front, or the first one
+    /// of several goes last.
+    fn as_matrix(&self) -> Option<(usize, usize)> {
+        let real: Vec<usize> = self.order.iter().copied().filter(|&axis| self.input[axis] > 1).collect();
+        let first = (0..real.len()).find(|&at| at > 0 && real[at] < real[at - 1])?;
+        let sorted = |axes: &[usize]| axes.windows(2).all(|pair| pair[0] < pair[1]);
+        let whole = sorted(&real[..first]) && sorted(&real[first..]) && real[real.len() - 1] < real[0];
+        let side = |axes: &[usize]| axes.iter().map(|&axis| self.input[axis]).product();
+        whole.then(|| (side(&real[first..]), side(&real[..first])))
+    }
+}
+
+/// `[rows, columns]` becomes `[columns, rows]`, a block at a time, so that neither side leaves the cache.
+pub(super) fn transpose<T: Copy>(input: &[T], rows: usize, columns: usize, output: &mut [T]) {
+    const BLOCK: usize = 32;
+    for row in (0..rows).step_by(BLOCK) {
+        let block = BLOCK.min(rows - row);
+        for column in (0..columns).step_by(BLOCK) {
+            for column in column..(column + BLOCK).min(columns) {
+                let to = &mut output[column * rows + row..][..block];
+                let from = input[row * columns + column..].iter().step_by(columns);
+                to.iter_mut().zip(from).for_each(|(to, &from)| *to = from);
+            }
+        }
     }
 }
 
@@ -142,13 +173,17 @@ impl Layer for Slice {
         let mut output = unwritten::<u8>(&self.shape())?;
         let inner: usize = self.input[self.axis + 1..].iter().product();
         let whole = self.input[self.axis] * inner;
-        let part = (self.length * inner).max(1);
-        let lines = levels(&inputs[0])?.chunks_exact(whole.max(1));
+        let part = self.length * inner;
+        let input = levels(&inputs[0])?;
+        let lines = Lines {
+            table: None,
+            length: part,
+            input_stride: whole,
+            output_stride: part,
+            lines: input.len().checked_div(whole).unwrap_or(0),
+        };
         let mut view = output.try_as_plain_ram_mut()?;
-        let values = view.as_slice_mut::<u8>()?;
-        for (to, from) in values.chunks_exact_mut(part).zip(lines) {
-            to.copy_from_slice(&from[self.start * inner..][..part]);
-        }
+        kernels::copy_lines(Isa::best(), &lines, &input[self.start * inner..], view.as_slice_mut::<u8>()?);
         Ok(output)
     }
 }
@@ -196,14 +231,15 @@ impl Layer for Concatenate {
         let mut start = 0;
         for (input, part) in inputs.iter().zip(&self.parts) {
             let length = part.length * inner;
-            let lines = levels(input)?.chunks_exact(length.max(1));
-            for (to, from) in values.chunks_exact_mut(line).zip(lines) {
-                let to = &mut to[start..start + length];
-                match &part.table {
-                    Some(table) => kernels::look_up(isa, table, from, to),
-                    None => to.copy_from_slice(from),
-                }
-            }
+            let input = levels(input)?;
+            let lines = Lines {
+                table: part.table.as_deref(),
+                length,
+                input_stride: length,
+                output_stride: line,
+                lines: input.len().checked_div(length).unwrap_or(0),
+            };
+            kernels::copy_lines(isa, &lines, input, &mut values[start..]);
             start += length;
         }
         Ok(output)
@@ -233,17 +269,8 @@ impl Layer for ChannelsSecond {
         let channels = shape[1].max(1);
         let pixels = input.len() / channels;
         let mut output = unwritten::<f32>(&shape)?;
-        for_rows(channels, output.try_as_plain_ram_mut()?.as_slice_mut::<f32>()?, |rows, part| {
-            // Some channels of some pixels at a time, so that neither side leaves the cache.
-            for start in (0..pixels).step_by(256) {
-                let end = (start + 256).min(pixels);
-                for (channel, line) in rows.clone().zip(part.chunks_exact_mut(pixels.max(1))) {
-                    for (pixel, value) in (start..end).zip(&mut line[start..end]) {
-                        *value = input[pixel * channels + channel];
-                    }
-                }
-            }
-        });
+        let mut view = output.try_as_plain_ram_mut()?;
+        transpose(input, pixels, channels, view.as_slice_mut::<f32>()?);
         Ok(output)
     }
 }

@@ -1,5 +1,6 @@
 //! What the lowered graph is made of: layers on u8 tensors, as operations of tract.
 
+mod attention;
 mod convolve;
 mod elementwise;
 mod layout;
@@ -16,6 +17,7 @@ use tract_onnx::tract_core::internal::{
 use tract_onnx::tract_hir::infer::{InferenceResult, TensorProxy};
 use tract_onnx::tract_hir::internal::{Expansion, Solver};
 
+pub(crate) use self::attention::{MultiplyMatrices, SoftmaxLast};
 pub(crate) use self::convolve::{Convolve, ConvolveDepthwise, ConvolveDynamic, Finish};
 pub(crate) use self::elementwise::{
     AddLevels, CombineTables, Dequantise, LookUp, Quantise, QuantiseDynamic, Spread,

@@ -14,8 +14,8 @@ use super::weights::{Filter, Weights, numbers};
 
 impl Lowering<'_> {
     pub(super) fn conv(&mut self, node: &NodeProto, attributes: Attributes<'_>) -> TractResult<bool> {
-        let Some((stored, scale, zero_point)) = self.affine(&node.input[0]) else { return Ok(false) };
         let Some(weights) = self.weights(&node.input[1]) else { return Ok(false) };
+        let Some((stored, scale, zero_point)) = self.affine(&node.input[0])? else { return Ok(false) };
         let (Some(window), Some(shape)) =
             (self.window(node, attributes, &stored.shape, &weights.shape[2..]), self.shape(&node.output[0]))
         else {
@@ -63,7 +63,7 @@ impl Lowering<'_> {
         outputs_first: bool,
         bias: Option<&String>,
     ) -> TractResult<bool> {
-        let Some((stored, scale, zero_point)) = self.affine(&node.input[0]) else { return Ok(false) };
+        let Some((stored, scale, zero_point)) = self.affine(&node.input[0])? else { return Ok(false) };
         let Some(shape) = self.shape(&node.output[0]) else { return Ok(false) };
         let Some(filter) = linear_filter(weights, outputs_first) else { return Ok(false) };
         let Filter::Whole { input_channels, .. } = filter else { return Ok(false) };
@@ -103,10 +103,11 @@ impl Lowering<'_> {
         Ok(true)
     }
 
-    pub(super) fn affine(&self, name: &str) -> Option<(Stored, f32, i32)> {
-        let Levels { stored, table } = self.levels(name)?;
-        let (scale, zero_point) = table.affine?;
-        (0..=255).contains(&zero_point).then_some((stored, scale, zero_point))
+    /// Returns evenly spaced levels with their scale and zero point.
+    fn affine(&mut self, name: &str) -> TractResult<Option<(Stored, f32, i32)>> {
+        let Some(levels) = self.levels(name) else { return Ok(None) };
+        let Levels { stored, table } = self.settled(&levels)?;
+        Ok(table.affine.map(|(scale, zero_point)| (stored, scale, zero_point)))
     }
 
     /// Returns a number for each output channel; zeros where there is no bias.
@@ -197,9 +198,8 @@ impl Lowering<'_> {
     }
 
     pub(super) fn mean(&mut self, node: &NodeProto, attributes: Attributes<'_>) -> TractResult<bool> {
-        let Some(levels) = self.levels(&node.input[0]).filter(|levels| levels.table.affine.is_some()) else {
-            return Ok(false);
-        };
+        let is_even = |levels: &Levels| levels.table.affine.is_some() || levels.table.rounded.is_some();
+        let Some(levels) = self.levels(&node.input[0]).filter(is_even) else { return Ok(false) };
         let input = levels.stored.shape.clone();
         let (Some(shape), 4) = (self.shape(&node.output[0]), input.len()) else { return Ok(false) };
         if !self.is_only_rounded(&node.output[0]) || input[0] != 1 {

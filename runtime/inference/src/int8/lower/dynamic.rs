@@ -192,7 +192,7 @@ impl Lowering<'_> {
     }
 
     /// Returns the outlet that carries an f32 tensor.
-    fn number_outlet(&mut self, name: &str) -> TractResult<OutletId> {
+    pub(super) fn number_outlet(&mut self, name: &str) -> TractResult<OutletId> {
         Ok(match self.plain(name)? {
             Some(outlet) => outlet,
             None => self.outlets[name],

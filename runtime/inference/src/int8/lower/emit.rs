@@ -13,7 +13,7 @@ use super::super::layers::{
     AddLevels, AveragePool, ChannelsSecond, CombineTables, Concatenate, Convolve, ConvolveDepthwise,
     Dequantise, Finish, Layer, LookUp, Node, Part, Permute, Quantise, Relabel, Spread,
 };
-use super::value::{Layout, Levels, Mean, Pair, Stored, Sums, Table, Target, Value, in_layout};
+use super::value::{Layout, Levels, Mean, Pair, Rounded, Stored, Sums, Table, Target, Value, in_layout};
 use super::weights::Filter;
 use super::{Lowering, Quantised};
 
@@ -75,6 +75,7 @@ impl Lowering<'_> {
 
     /// Returns a quantised tensor as the original graph has it.
     pub(super) fn restored(&mut self, quantised: &Quantised) -> TractResult<OutletId> {
+        let quantised = self.looked_up(quantised)?;
         let stored = self.in_layout(&quantised.stored, Layout::Natural)?;
         let stored = if quantised.signed { self.shifted(&stored, DatumType::I8)? } else { stored };
         Ok(stored.outlet)
@@ -126,10 +127,38 @@ impl Lowering<'_> {
     }
 
     fn rounded_levels(&mut self, levels: &Levels, target: Target, of: &str) -> TractResult<Stored> {
-        let Some(table) = changes(&levels.table, target) else { return Ok(levels.stored.clone()) };
-        let outlet = self.emit(of, LookUp { table: table.clone() }, &[levels.stored.outlet])?;
-        self.look_ups.push((outlet.node, table));
-        Ok(Stored { outlet, ..levels.stored.clone() })
+        match changes(&levels.table, target) {
+            None => Ok(levels.stored.clone()),
+            Some(table) => self.look_up(&levels.stored, table, of),
+        }
+    }
+
+    /// Puts a look-up into the graph, once for all its readers.
+    fn look_up(&mut self, stored: &Stored, table: Box<[u8; 256]>, of: &str) -> TractResult<Stored> {
+        let key = (stored.outlet, table);
+        if let Some(&outlet) = self.settled.get(&key) {
+            return Ok(Stored { outlet, ..stored.clone() });
+        }
+        let outlet = self.emit(of, LookUp { table: key.1.clone() }, &[stored.outlet])?;
+        self.look_ups.push((outlet.node, key.1.clone()));
+        self.settled.insert(key, outlet);
+        Ok(Stored { outlet, ..stored.clone() })
+    }
+
+    /// Lets a look-up that waits happen.
+    pub(super) fn looked_up(&mut self, quantised: &Quantised) -> TractResult<Quantised> {
+        let Some(table) = quantised.through.clone() else { return Ok(quantised.clone()) };
+        let stored = self.look_up(&quantised.stored, table, "levels")?;
+        Ok(Quantised { stored, through: None, signed: quantised.signed })
+    }
+
+    /// Likewise for levels that stand for numbers: what was rounded gets evenly spaced again.
+    pub(super) fn settled(&mut self, levels: &Levels) -> TractResult<Levels> {
+        let Some(Rounded { levels: table, scale, zero_point }) = levels.table.rounded.clone() else {
+            return Ok(levels.clone());
+        };
+        let stored = self.look_up(&levels.stored, table, "levels")?;
+        Ok(Levels { stored, table: Arc::new(Table::affine(scale, zero_point)) })
     }
 
     fn rounded_sums(&mut self, sums: &Sums, target: Target, of: &str) -> TractResult<Stored> {
@@ -204,7 +233,7 @@ impl Lowering<'_> {
     }
 
     fn rounded_pair(&mut self, pair: &Pair, target: Target, of: &str) -> TractResult<Stored> {
-        let [a, b] = &pair.parts;
+        let [a, b] = [self.settled(&pair.parts[0])?, self.settled(&pair.parts[1])?];
         let other = self.in_layout(&b.stored, a.stored.layout)?;
         let rounding = target.rounding(pair.bounds[0], pair.bounds[1]);
         let inputs = [a.stored.outlet, other.outlet];
@@ -226,8 +255,9 @@ impl Lowering<'_> {
     }
 
     fn rounded_mean(&mut self, mean: &Mean, target: Target, of: &str) -> TractResult<Stored> {
-        let Some((scale, zero_point)) = mean.levels.table.affine else { bail!("{of}: a mean of a table") };
-        let input = self.in_layout(&mean.levels.stored, Layout::ChannelsLast)?;
+        let levels = self.settled(&mean.levels)?;
+        let Some((scale, zero_point)) = levels.table.affine else { bail!("{of}: a mean of a table") };
+        let input = self.in_layout(&levels.stored, Layout::ChannelsLast)?;
         let output =
             Stored { outlet: input.outlet, shape: mean.shape.clone(), layout: joined_layout(&mean.shape) };
         let layer = AveragePool {
@@ -297,13 +327,13 @@ fn joined_layout(shape: &[usize]) -> Layout {
     if shape.len() == 4 { Layout::ChannelsLast } else { Layout::Natural }
 }
 
-fn target(table: &Table) -> TractResult<Target> {
+pub(super) fn target(table: &Table) -> TractResult<Target> {
     let Some((scale, zero_point)) = table.affine else { bail!("levels to round to are evenly spaced") };
     Ok(Target { scale, zero_point })
 }
 
 /// Returns the table from levels to `target`'s levels; none where each stays what it is.
-fn changes(table: &Table, target: Target) -> Option<Box<[u8; 256]>> {
+pub(super) fn changes(table: &Table, target: Target) -> Option<Box<[u8; 256]>> {
     let table = table.rounded_to(&target);
     let is_same = table.iter().enumerate().all(|(level, &to)| level == usize::from(to));
     (!is_same).then_some(table)

@@ -6,6 +6,7 @@
 //! no INT8 form wants the numbers, they are dequantised for it, and it runs as tract runs it. What nobody wants
 //! any more drops out when tract compiles the graph.
 
+mod attention;
 mod attributes;
 mod convolutions;
 mod dynamic;
@@ -36,8 +37,8 @@ pub(crate) fn is_quantised(graph: &GraphProto) -> bool {
 }
 
 /// Lowers what can be lowered. The graph must have been analysed.
-pub(crate) fn lowered(graph: &GraphProto, parsed: ParseResult) -> TractResult<InferenceModel> {
-    let mut lowering = Lowering::new(graph, parsed);
+pub(crate) fn lowered(graph: &GraphProto, parsed: ParseResult, opset: i64) -> TractResult<InferenceModel> {
+    let mut lowering = Lowering::new(graph, parsed, opset);
     for node in &graph.node {
         if !lowering.lower(node)? {
             lowering.leave(node)?;
@@ -50,6 +51,8 @@ pub(crate) fn lowered(graph: &GraphProto, parsed: ParseResult) -> TractResult<In
 #[derive(Clone)]
 struct Quantised {
     stored: Stored,
+    /// What the stored levels become, where that look-up has not happened yet.
+    through: Option<Box<[u8; 256]>>,
     /// s8 in the original: levels here are 128 higher.
     signed: bool,
 }
@@ -78,6 +81,8 @@ struct Lowering<'a> {
     floats: HashMap<String, OutletId>,
     /// Levels in the other layout.
     converted: HashMap<(OutletId, Layout), Stored>,
+    /// Look-ups that have happened.
+    settled: HashMap<(OutletId, Box<[u8; 256]>), OutletId>,
     /// Levels and range of activations that are quantised at each run.
     dynamic_inputs: HashMap<(OutletId, Layout), (OutletId, OutletId)>,
     /// What has been added so far, by node.
@@ -85,10 +90,11 @@ struct Lowering<'a> {
     /// Look-up layers, which may merge into the layer before.
     look_ups: Vec<(usize, Box<[u8; 256]>)>,
     count: usize,
+    opset: i64,
 }
 
 impl<'a> Lowering<'a> {
-    fn new(graph: &'a GraphProto, parsed: ParseResult) -> Self {
+    fn new(graph: &'a GraphProto, parsed: ParseResult, opset: i64) -> Self {
         let mut producers = HashMap::new();
         let mut consumers: HashMap<&str, Vec<&NodeProto>> = HashMap::new();
         for node in &graph.node {
@@ -110,10 +116,12 @@ impl<'a> Lowering<'a> {
             dynamic: HashMap::new(),
             floats: HashMap::new(),
             converted: HashMap::new(),
+            settled: HashMap::new(),
             dynamic_inputs: HashMap::new(),
             layers: HashMap::new(),
             look_ups: Vec::new(),
             count: 0,
+            opset,
         }
     }
 
@@ -127,7 +135,8 @@ impl<'a> Lowering<'a> {
             "QuantizeLinear" => self.quantize_linear(node),
             "DequantizeLinear" => self.dequantize_linear(node),
             "Conv" => self.conv(node, attributes),
-            "MatMul" => self.mat_mul(node),
+            "MatMul" => Ok(self.mat_mul(node)? || self.float_product(node)?),
+            "Softmax" => self.softmax(node, attributes),
             "Gemm" => self.gemm(node, attributes),
             "Add" | "Mul" | "Sub" | "Div" | "Max" | "Min" => self.binary(node),
             "MaxPool" => self.max_pool(node, attributes),
@@ -191,14 +200,19 @@ impl<'a> Lowering<'a> {
         if self.datum(input) != Some(DatumType::F32) && !self.values.contains_key(input) {
             return Ok(false);
         }
+        let mut through = None;
         let stored = match self.values.get(input).cloned() {
+            Some(Value::Levels(levels)) => {
+                through = emit::changes(&levels.table, emit::target(&table)?);
+                levels.stored
+            }
             Some(value) => self.rounded(&value, &table, output)?,
             None => {
                 let outlet = self.floats.get(input).copied().unwrap_or(self.outlets[input]);
                 self.quantised_floats(outlet, shape, &table, output)?
             }
         };
-        self.quantised.insert(output.clone(), Quantised { stored, signed });
+        self.quantised.insert(output.clone(), Quantised { stored, through, signed });
         Ok(true)
     }
 
@@ -214,7 +228,11 @@ impl<'a> Lowering<'a> {
             Some(quantised) => Some(quantised),
             None => self.foreign(input)?,
         };
-        let Some(Quantised { stored, .. }) = known else { return Ok(false) };
+        let Some(Quantised { stored, through, .. }) = known else { return Ok(false) };
+        let table = match through {
+            Some(through) => Table::through(through, &table),
+            None => table,
+        };
         let levels = Levels { stored, table: Arc::new(table) };
         self.values.insert(node.output[0].clone(), Value::Levels(levels));
         Ok(true)
@@ -259,15 +277,16 @@ impl<'a> Lowering<'a> {
     /// already or not.
     fn taken(&mut self, name: &str) -> TractResult<Option<(Levels, Meaning)>> {
         if let Some(levels) = self.levels(name) {
-            return Ok(Some((levels, Meaning::Numbers)));
+            return Ok(Some((self.settled(&levels)?, Meaning::Numbers)));
         }
         let known = self.quantised.get(name).cloned();
-        let Some(Quantised { stored, signed }) = (match known {
+        let Some(quantised) = (match known {
             Some(quantised) => Some(quantised),
             None => self.foreign(name)?,
         }) else {
             return Ok(None);
         };
+        let Quantised { stored, signed, .. } = self.looked_up(&quantised)?;
         Ok(Some((Levels { stored, table: Arc::new(Table::affine(1.0, 0)) }, Meaning::Levels { signed })))
     }
 
@@ -278,7 +297,8 @@ impl<'a> Lowering<'a> {
                 self.values.insert(output.to_owned(), Value::Levels(levels));
             }
             Meaning::Levels { signed } => {
-                self.quantised.insert(output.to_owned(), Quantised { stored: levels.stored, signed });
+                self.quantised
+                    .insert(output.to_owned(), Quantised { stored: levels.stored, through: None, signed });
             }
         }
     }
@@ -296,7 +316,7 @@ impl<'a> Lowering<'a> {
         let Some(shape) = self.shape(name) else { return Ok(None) };
         let stored = Stored { outlet: self.outlets[name], shape, layout: Layout::Natural };
         let stored = if signed { self.shifted(&stored, DatumType::U8)? } else { stored };
-        let quantised = Quantised { stored, signed };
+        let quantised = Quantised { stored, through: None, signed };
         self.quantised.insert(name.to_owned(), quantised.clone());
         Ok(Some(quantised))
     }

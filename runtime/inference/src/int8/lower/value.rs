@@ -63,21 +63,39 @@ pub(super) struct Table {
     pub(super) values: [f32; 256],
     /// Scale and zero point, where it is `scale · (level − zero point)`.
     pub(super) affine: Option<(f32, i32)>,
+    /// The levels that this one was rounded to, and their scale and zero point: a look-up that need not happen
+    /// until somebody multiplies with them.
+    pub(super) rounded: Option<Rounded>,
+}
+
+/// Levels as a function of other levels.
+#[derive(Clone, Debug)]
+pub(super) struct Rounded {
+    pub(super) levels: Box<[u8; 256]>,
+    pub(super) scale: f32,
+    pub(super) zero_point: i32,
 }
 
 impl Table {
     pub(super) fn affine(scale: f32, zero_point: i32) -> Self {
         let values = std::array::from_fn(|level| scale * (level as i32 - zero_point) as f32);
-        Self { values, affine: Some((scale, zero_point)) }
+        Self { values, affine: Some((scale, zero_point)), rounded: None }
+    }
+
+    /// What levels of `target` stand for, as a function of the levels that were rounded to them.
+    pub(super) fn through(levels: Box<[u8; 256]>, target: &Self) -> Self {
+        let values = levels.map(|level| target.values[usize::from(level)]);
+        let rounded = target.affine.map(|(scale, zero_point)| Rounded { levels, scale, zero_point });
+        Self { values, affine: None, rounded }
     }
 
     pub(super) fn map(&self, function: impl Fn(f32) -> f32) -> Self {
-        Self { values: self.values.map(function), affine: None }
+        Self { values: self.values.map(function), affine: None, rounded: None }
     }
 
     pub(super) fn zip(&self, other: &Self, function: impl Fn(f32, f32) -> f32) -> Self {
         let values = std::array::from_fn(|level| function(self.values[level], other.values[level]));
-        Self { values, affine: None }
+        Self { values, affine: None, rounded: None }
     }
 
     /// Returns whether a greater level never stands for less.

@@ -1,0 +1,164 @@
+//! AVX-512 on f32: what stands between the INT8 layers.
+
+use std::arch::x86_64::{
+    __m512, __mmask16, _MM_FROUND_NO_EXC, _MM_FROUND_TO_NEAREST_INT, _mm512_add_ps, _mm512_fmadd_ps,
+    _mm512_fnmadd_ps, _mm512_loadu_ps, _mm512_mask_max_ps, _mm512_mask_min_ps, _mm512_mask_mov_ps,
+    _mm512_mask_storeu_ps, _mm512_maskz_loadu_ps, _mm512_max_ps, _mm512_mul_ps, _mm512_reduce_add_ps,
+    _mm512_reduce_max_ps, _mm512_reduce_min_ps, _mm512_roundscale_ps, _mm512_scalef_ps, _mm512_set1_ps,
+    _mm512_setzero_ps, _mm512_sub_ps,
+};
+
+use super::{FloatProduct, LANES};
+
+fn mask(real: usize) -> __mmask16 {
+    if real >= LANES { 0xffff } else { (1 << real) - 1 }
+}
+
+/// e to the power of each value, within two units in the last place; for values up to 88.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn exp(x: __m512) -> __m512 {
+    let x = _mm512_max_ps(x, _mm512_set1_ps(-104.0));
+    let two = _mm512_mul_ps(x, _mm512_set1_ps(std::f32::consts::LOG2_E));
+    let whole = _mm512_roundscale_ps::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(two);
+    // ln 2 in two parts, so that the difference keeps its digits.
+    let rest = _mm512_fnmadd_ps(whole, _mm512_set1_ps(0.693_359_375), x);
+    let rest = _mm512_fnmadd_ps(whole, _mm512_set1_ps(-2.121_944_4e-4), rest);
+    // Cephes' expf polynomial.
+    let mut poly = _mm512_set1_ps(1.987_569_1e-4);
+    for coefficient in [1.398_199_9e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 5.000_000_1e-1] {
+        poly = _mm512_fmadd_ps(poly, rest, _mm512_set1_ps(coefficient));
+    }
+    let square = _mm512_mul_ps(rest, rest);
+    let poly = _mm512_add_ps(_mm512_fmadd_ps(poly, square, rest), _mm512_set1_ps(1.0));
+    _mm512_scalef_ps(poly, whole)
+}
+
+/// Each row of `length` becomes shares of its exponentials.
+#[target_feature(enable = "avx512f")]
+pub(super) unsafe fn softmax(rows: &mut [f32], length: usize) {
+    let lowest = _mm512_set1_ps(f32::NEG_INFINITY);
+    for row in rows.chunks_exact_mut(length) {
+        let row = row.as_mut_ptr();
+        // SAFETY: the masks end with the row.
+        unsafe {
+            let mut highest = lowest;
+            for at in (0..length).step_by(LANES) {
+                let mask = mask(length - at);
+                highest =
+                    _mm512_mask_max_ps(highest, mask, highest, _mm512_maskz_loadu_ps(mask, row.add(at)));
+            }
+            let highest = _mm512_set1_ps(_mm512_reduce_max_ps(highest));
+            let mut sum = _mm512_setzero_ps();
+            for at in (0..length).step_by(LANES) {
+                let mask = mask(length - at);
+                let below = _mm512_sub_ps(_mm512_maskz_loadu_ps(mask, row.add(at)), highest);
+                let value = _mm512_mask_mov_ps(_mm512_setzero_ps(), mask, exp(below));
+                _mm512_mask_storeu_ps(row.add(at), mask, value);
+                sum = _mm512_add_ps(sum, value);
+            }
+            let share = _mm512_set1_ps(1.0 / _mm512_reduce_add_ps(sum));
+            for at in (0..length).step_by(LANES) {
+                let mask = mask(length - at);
+                let value = _mm512_mul_ps(_mm512_maskz_loadu_ps(mask, row.add(at)), share);
+                _mm512_mask_storeu_ps(row.add(at), mask, value);
+            }
+        }
+    }
+}
+
+/// Least and greatest value, 0 among them.
+#[target_feature(enable = "avx512f")]
+pub(super) unsafe fn span(values: &[f32]) -> (f32, f32) {
+    let zero = _mm512_setzero_ps();
+    let (mut low, mut high) = ([zero; 4], [zero; 4]);
+    for (number, at) in (0..values.len()).step_by(LANES).enumerate() {
+        let mask = mask(values.len() - at);
+        // SAFETY: the mask ends with the slice.
+        let value = unsafe { _mm512_maskz_loadu_ps(mask, values.as_ptr().add(at)) };
+        let lane = number % 4;
+        low[lane] = _mm512_mask_min_ps(low[lane], mask, value, low[lane]);
+        high[lane] = _mm512_mask_max_ps(high[lane], mask, value, high[lane]);
+    }
+    let least = low.map(|low| _mm512_reduce_min_ps(low)).into_iter().fold(0.0, f32::min);
+    (least, high.map(|high| _mm512_reduce_max_ps(high)).into_iter().fold(0.0, f32::max))
+}
+
+/// Rows of the left matrix that share what is loaded of the right one.
+const ROWS: usize = 6;
+/// Vectors of columns.
+const COLUMNS: usize = 4;
+
+#[target_feature(enable = "avx512f")]
+pub(super) unsafe fn multiply(product: &mut FloatProduct<'_>) {
+    let [rows, _, columns] = product.sides;
+    for column in (0..columns).step_by(COLUMNS * LANES) {
+        let blocks = rows.div_ceil(ROWS);
+        let mut row = 0;
+        for block in 0..blocks {
+            let end = (block + 1) * rows / blocks;
+            // SAFETY: the caller's; every tile lies inside of the product.
+            unsafe {
+                match end - row {
+                    1 => tile::<1>(product, row, column),
+                    2 => tile::<2>(product, row, column),
+                    3 => tile::<3>(product, row, column),
+                    4 => tile::<4>(product, row, column),
+                    5 => tile::<5>(product, row, column),
+                    _ => tile::<6>(product, row, column),
+                }
+            }
+            row = end;
+        }
+    }
+}
+
+#[target_feature(enable = "avx512f")]
+unsafe fn tile<const R: usize>(product: &mut FloatProduct<'_>, row: usize, column: usize) {
+    let [_, depth, columns] = product.sides;
+    let masks: [__mmask16; COLUMNS] =
+        std::array::from_fn(|at| mask(columns.saturating_sub(column + at * LANES)));
+    let mut sums = [[_mm512_setzero_ps(); COLUMNS]; R];
+    // SAFETY: `super::multiply_floats` has checked the lengths against the sides; the masks end with the columns.
+    unsafe {
+        let left = product.left.as_ptr().add(row * depth);
+        let right = product.right.as_ptr().add(column);
+        if masks[COLUMNS - 1] == 0xffff {
+            for at in 0..depth {
+                let line = right.add(at * columns);
+                let line: [__m512; COLUMNS] = std::array::from_fn(|at| _mm512_loadu_ps(line.add(at * LANES)));
+                accumulate(&mut sums, left.add(at), depth, line);
+            }
+        } else {
+            for at in 0..depth {
+                let line = right.wrapping_add(at * columns);
+                let line: [__m512; COLUMNS] =
+                    std::array::from_fn(|at| _mm512_maskz_loadu_ps(masks[at], line.wrapping_add(at * LANES)));
+                accumulate(&mut sums, left.add(at), depth, line);
+            }
+        }
+        for (at, sums) in sums.into_iter().enumerate() {
+            let to = product.output.as_mut_ptr().add((row + at) * columns + column);
+            for (vector, sum) in sums.into_iter().enumerate() {
+                _mm512_mask_storeu_ps(to.wrapping_add(vector * LANES), masks[vector], sum);
+            }
+        }
+    }
+}
+
+#[inline]
+#[target_feature(enable = "avx512f")]
+unsafe fn accumulate<const R: usize>(
+    sums: &mut [[__m512; COLUMNS]; R],
+    left: *const f32,
+    stride: usize,
+    line: [__m512; COLUMNS],
+) {
+    for (row, sums) in sums.iter_mut().enumerate() {
+        // SAFETY: the caller's.
+        let value = _mm512_set1_ps(unsafe { *left.add(row * stride) });
+        for (sum, line) in sums.iter_mut().zip(line) {
+            *sum = _mm512_fmadd_ps(value, line, *sum);
+        }
+    }
+}
