@@ -127,9 +127,9 @@ impl Convolution {
                 .collect();
             let width = packed.width();
             let spread = group * width..(group + 1) * width;
-            for (first, panel) in
-                packed.panels(&scaling.bias[spread.clone()], &scaling.multiplier[spread.clone()])
-            {
+            let mut panels =
+                packed.panels(&scaling.bias[spread.clone()], &scaling.multiplier[spread.clone()]).peekable();
+            while let Some((first, panel)) = panels.next() {
                 let at = first_pixel * self.output_channels + group * each + first;
                 let wide = panel.vectors * kernels::LANES;
                 let output = match output {
@@ -146,6 +146,7 @@ impl Convolution {
                     panel,
                     output,
                     output_stride: self.output_channels,
+                    next: panels.peek().map_or(&[], |(_, panel)| panel.weights),
                 };
                 kernels::multiply(isa, &mut strip);
             }

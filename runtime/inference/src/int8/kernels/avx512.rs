@@ -2,9 +2,9 @@
 //! 128 bytes in two registers).
 
 use std::arch::x86_64::{
-    __m512, __m512i, __mmask16, __mmask64, _mm_maskz_loadu_epi8, _mm512_add_epi32, _mm512_add_ps,
-    _mm512_cvtepi32_ps, _mm512_cvtepu8_epi32, _mm512_cvtps_epi32, _mm512_dpbusd_epi32, _mm512_fmadd_ps,
-    _mm512_i32gather_ps, _mm512_loadu_ps, _mm512_loadu_si512, _mm512_mask_blend_epi8,
+    __m512, __m512i, __mmask16, __mmask64, _MM_HINT_T1, _mm_maskz_loadu_epi8, _mm_prefetch, _mm512_add_epi32,
+    _mm512_add_ps, _mm512_cvtepi32_ps, _mm512_cvtepu8_epi32, _mm512_cvtps_epi32, _mm512_dpbusd_epi32,
+    _mm512_fmadd_ps, _mm512_i32gather_ps, _mm512_loadu_ps, _mm512_loadu_si512, _mm512_mask_blend_epi8,
     _mm512_mask_cvtusepi32_storeu_epi8, _mm512_mask_storeu_epi8, _mm512_mask_storeu_ps,
     _mm512_maskz_loadu_epi8, _mm512_maskz_loadu_ps, _mm512_max_epi32, _mm512_max_epu8, _mm512_min_epi32,
     _mm512_min_epu8, _mm512_min_ps, _mm512_movepi8_mask, _mm512_mul_ps, _mm512_packs_epi32,
@@ -22,6 +22,9 @@ const fn most_pixels(vectors: usize) -> usize {
     if vectors == 4 { 6 } else { 8 }
 }
 
+/// Bytes of a cache line.
+const LINE: usize = 64;
+
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
 pub(super) unsafe fn multiply(strip: &mut Strip<'_>) {
     let vectors = strip.panel.vectors;
@@ -30,6 +33,10 @@ pub(super) unsafe fn multiply(strip: &mut Strip<'_>) {
     let mut pixel = 0;
     for block in 0..blocks {
         let end = (block + 1) * strip.pixels / blocks;
+        let lines = strip.next.len() / LINE;
+        for line in block * lines / blocks..(block + 1) * lines / blocks {
+            _mm_prefetch::<_MM_HINT_T1>(strip.next[line * LINE..].as_ptr());
+        }
         // SAFETY: the caller's; every arm takes pixels of the strip only.
         unsafe {
             match (vectors, end - pixel) {

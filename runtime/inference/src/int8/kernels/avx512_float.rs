@@ -1,11 +1,11 @@
 //! AVX-512 on f32: what stands between the INT8 layers.
 
 use std::arch::x86_64::{
-    __m512, __mmask16, _MM_FROUND_NO_EXC, _MM_FROUND_TO_NEAREST_INT, _mm512_add_ps, _mm512_fmadd_ps,
-    _mm512_fnmadd_ps, _mm512_loadu_ps, _mm512_mask_max_ps, _mm512_mask_min_ps, _mm512_mask_mov_ps,
-    _mm512_mask_storeu_ps, _mm512_maskz_loadu_ps, _mm512_max_ps, _mm512_mul_ps, _mm512_reduce_add_ps,
-    _mm512_reduce_max_ps, _mm512_reduce_min_ps, _mm512_roundscale_ps, _mm512_scalef_ps, _mm512_set1_ps,
-    _mm512_setzero_ps, _mm512_sub_ps,
+    __m512, __mmask16, _MM_FROUND_NO_EXC, _MM_FROUND_TO_NEAREST_INT, _mm512_add_ps, _mm512_div_ps,
+    _mm512_fmadd_ps, _mm512_fnmadd_ps, _mm512_loadu_ps, _mm512_mask_max_ps, _mm512_mask_min_ps,
+    _mm512_mask_mov_ps, _mm512_mask_storeu_ps, _mm512_maskz_loadu_ps, _mm512_max_ps, _mm512_mul_ps,
+    _mm512_reduce_add_ps, _mm512_reduce_max_ps, _mm512_reduce_min_ps, _mm512_roundscale_ps, _mm512_scalef_ps,
+    _mm512_set1_ps, _mm512_setzero_ps, _mm512_sub_ps,
 };
 
 use super::{FloatProduct, LANES};
@@ -116,29 +116,30 @@ pub(super) unsafe fn multiply(product: &mut FloatProduct<'_>) {
 #[target_feature(enable = "avx512f")]
 unsafe fn tile<const R: usize>(product: &mut FloatProduct<'_>, row: usize, column: usize) {
     let [_, depth, columns] = product.sides;
+    let [left_stride, right_stride, output_stride] = product.strides;
     let masks: [__mmask16; COLUMNS] =
         std::array::from_fn(|at| mask(columns.saturating_sub(column + at * LANES)));
     let mut sums = [[_mm512_setzero_ps(); COLUMNS]; R];
     // SAFETY: `super::multiply_floats` has checked the lengths against the sides; the masks end with the columns.
     unsafe {
-        let left = product.left.as_ptr().add(row * depth);
+        let left = product.left.as_ptr().add(row * left_stride);
         let right = product.right.as_ptr().add(column);
         if masks[COLUMNS - 1] == 0xffff {
             for at in 0..depth {
-                let line = right.add(at * columns);
+                let line = right.add(at * right_stride);
                 let line: [__m512; COLUMNS] = std::array::from_fn(|at| _mm512_loadu_ps(line.add(at * LANES)));
-                accumulate(&mut sums, left.add(at), depth, line);
+                accumulate(&mut sums, left.add(at), left_stride, line);
             }
         } else {
             for at in 0..depth {
-                let line = right.wrapping_add(at * columns);
+                let line = right.wrapping_add(at * right_stride);
                 let line: [__m512; COLUMNS] =
                     std::array::from_fn(|at| _mm512_maskz_loadu_ps(masks[at], line.wrapping_add(at * LANES)));
-                accumulate(&mut sums, left.add(at), depth, line);
+                accumulate(&mut sums, left.add(at), left_stride, line);
             }
         }
         for (at, sums) in sums.into_iter().enumerate() {
-            let to = product.output.as_mut_ptr().add((row + at) * columns + column);
+            let to = product.output.as_mut_ptr().add((row + at) * output_stride + column);
             for (vector, sum) in sums.into_iter().enumerate() {
                 _mm512_mask_storeu_ps(to.wrapping_add(vector * LANES), masks[vector], sum);
             }
@@ -159,6 +160,58 @@ unsafe fn accumulate<const R: usize>(
         let value = _mm512_set1_ps(unsafe { *left.add(row * stride) });
         for (sum, line) in sums.iter_mut().zip(line) {
             *sum = _mm512_fmadd_ps(value, line, *sum);
+        }
+    }
+}
+
+/// Rows that are multiplied at a time, so that one sum need not wait for the other.
+const SIDE_BY_SIDE: usize = 4;
+
+#[target_feature(enable = "avx512f")]
+pub(super) unsafe fn dots(vector: &[f32], rows: &[f32], stride: usize, output: &mut [f32]) {
+    for (block, output) in output.chunks_mut(SIDE_BY_SIDE).enumerate() {
+        let mut sums = [_mm512_setzero_ps(); SIDE_BY_SIDE];
+        for at in (0..vector.len()).step_by(LANES) {
+            let mask = mask(vector.len() - at);
+            // SAFETY: `super::dots` has checked that the last row fits; the mask ends with the vector.
+            unsafe {
+                let value = _mm512_maskz_loadu_ps(mask, vector.as_ptr().add(at));
+                for (row, sum) in sums.iter_mut().enumerate().take(output.len()) {
+                    let from = rows.as_ptr().add((block * SIDE_BY_SIDE + row) * stride + at);
+                    *sum = _mm512_fmadd_ps(value, _mm512_maskz_loadu_ps(mask, from), *sum);
+                }
+            }
+        }
+        for (output, sum) in output.iter_mut().zip(sums) {
+            *output = _mm512_reduce_add_ps(sum);
+        }
+    }
+}
+
+/// Softmax down columns: `rows` values, `stride` apart, for each of `columns`.
+#[target_feature(enable = "avx512f")]
+pub(super) unsafe fn softmax_columns(values: &mut [f32], rows: usize, columns: usize) {
+    let start = values.as_mut_ptr();
+    for column in (0..columns).step_by(LANES) {
+        let mask = mask(columns - column);
+        // SAFETY: `super::softmax_columns` has checked the length; the mask ends with the columns.
+        unsafe {
+            let at = |row: usize| start.add(row * columns + column);
+            let mut highest = _mm512_set1_ps(f32::NEG_INFINITY);
+            for row in 0..rows {
+                highest = _mm512_max_ps(highest, _mm512_maskz_loadu_ps(mask, at(row)));
+            }
+            let mut sum = _mm512_setzero_ps();
+            for row in 0..rows {
+                let value = exp(_mm512_sub_ps(_mm512_maskz_loadu_ps(mask, at(row)), highest));
+                _mm512_mask_storeu_ps(at(row), mask, value);
+                sum = _mm512_add_ps(sum, value);
+            }
+            let share = _mm512_div_ps(_mm512_set1_ps(1.0), sum);
+            for row in 0..rows {
+                let value = _mm512_mul_ps(_mm512_maskz_loadu_ps(mask, at(row)), share);
+                _mm512_mask_storeu_ps(at(row), mask, value);
+            }
         }
     }
 }

@@ -147,6 +147,8 @@ pub(crate) struct Strip<'a> {
     pub(crate) output: Output<'a>,
     /// Elements from one pixel's outputs to the next one's.
     pub(crate) output_stride: usize,
+    /// Weights that will be read next: fetched meanwhile, as they may be far away.
+    pub(crate) next: &'a [i8],
 }
 
 /// Multiplies a strip: every pixel of it with every column of the panel.
@@ -362,21 +364,51 @@ pub(crate) fn span(isa: Isa, values: &[f32]) -> (f32, f32) {
 pub(crate) struct FloatProduct<'a> {
     /// Rows of the left one, its columns (the right one's rows), columns of the right one.
     pub(crate) sides: [usize; 3],
+    /// Values from one row to the next: of the left one, the right one, the output.
+    pub(crate) strides: [usize; 3],
     pub(crate) left: &'a [f32],
     pub(crate) right: &'a [f32],
     pub(crate) output: &'a mut [f32],
 }
 
+/// Returns how many values rows of a length reach over.
+fn reach(rows: usize, stride: usize, length: usize) -> usize {
+    rows.checked_sub(1).map_or(0, |last| last * stride + length)
+}
+
 /// Multiplies two matrices of numbers.
 pub(crate) fn multiply_floats(isa: Isa, product: &mut FloatProduct<'_>) {
     let [rows, depth, columns] = product.sides;
-    assert_eq!(product.left.len(), rows * depth);
-    assert_eq!(product.right.len(), depth * columns);
-    assert_eq!(product.output.len(), rows * columns);
+    let [left, right, output] = product.strides;
+    assert!(product.left.len() >= reach(rows, left, depth));
+    assert!(product.right.len() >= reach(depth, right, columns));
+    assert!(product.output.len() >= reach(rows, output, columns));
     match isa {
         // SAFETY: the processor has the features, and the lengths were checked above.
         #[cfg(target_arch = "x86_64")]
         Isa::Avx512 => unsafe { avx512_float::multiply(product) },
         _ => scalar::multiply_floats(product),
+    }
+}
+
+/// Multiplies a vector with each of some rows, `stride` values apart.
+pub(crate) fn dots(isa: Isa, vector: &[f32], rows: &[f32], stride: usize, output: &mut [f32]) {
+    assert!(rows.len() >= reach(output.len(), stride, vector.len()));
+    match isa {
+        // SAFETY: the processor has the features, and the length was checked above.
+        #[cfg(target_arch = "x86_64")]
+        Isa::Avx512 => unsafe { avx512_float::dots(vector, rows, stride, output) },
+        _ => scalar::dots(vector, rows, stride, output),
+    }
+}
+
+/// Turns each column of a matrix of `rows` into shares of its exponentials, in place.
+pub(crate) fn softmax_columns(isa: Isa, values: &mut [f32], rows: usize, columns: usize) {
+    assert_eq!(values.len(), rows * columns);
+    match isa {
+        // SAFETY: the processor has the features, and the length was checked above.
+        #[cfg(target_arch = "x86_64")]
+        Isa::Avx512 => unsafe { avx512_float::softmax_columns(values, rows, columns) },
+        _ => scalar::softmax_columns(values, rows, columns),
     }
 }

@@ -116,15 +116,29 @@ pub(super) fn span(values: &[f32]) -> (f32, f32) {
 }
 
 pub(super) fn multiply_floats(product: &mut FloatProduct<'_>) {
-    let [_, depth, columns] = product.sides;
-    if depth == 0 || columns == 0 {
-        return product.output.fill(0.0);
-    }
-    let lines = product.output.chunks_exact_mut(columns).zip(product.left.chunks_exact(depth));
-    for (output, left) in lines {
+    let [rows, depth, columns] = product.sides;
+    let [left, right, output] = product.strides;
+    for row in 0..rows {
+        let output = &mut product.output[row * output..][..columns];
         output.fill(0.0);
-        for (&value, right) in left.iter().zip(product.right.chunks_exact(columns)) {
+        for (at, &value) in product.left[row * left..][..depth].iter().enumerate() {
+            let right = &product.right[at * right..][..columns];
             output.iter_mut().zip(right).for_each(|(sum, right)| *sum += value * right);
         }
+    }
+}
+
+pub(super) fn dots(vector: &[f32], rows: &[f32], stride: usize, output: &mut [f32]) {
+    for (row, output) in output.iter_mut().enumerate() {
+        *output = vector.iter().zip(&rows[row * stride..]).map(|(a, b)| a * b).sum();
+    }
+}
+
+pub(super) fn softmax_columns(values: &mut [f32], rows: usize, columns: usize) {
+    let mut column = vec![0.0; rows];
+    for at in 0..columns {
+        column.iter_mut().zip(values[at..].iter().step_by(columns)).for_each(|(to, &from)| *to = from);
+        softmax(&mut column, rows);
+        values[at..].iter_mut().step_by(columns).zip(&column).for_each(|(to, &from)| *to = from);
     }
 }

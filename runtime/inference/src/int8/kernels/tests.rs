@@ -228,6 +228,16 @@ proptest! {
             for (output, expected) in output.iter().zip(&expected) {
                 prop_assert!((output - expected).abs() <= 1e-6 + 2e-6 * expected, "{output} {expected}");
             }
+            // The same, down the columns.
+            let rows = count / length;
+            let turn = |from: &[f32], rows: usize, columns: usize| -> Vec<f32> {
+                (0..from.len()).map(|at| from[at % rows * columns + at / rows]).collect()
+            };
+            let mut output = turn(&values[..count], rows, length);
+            softmax_columns(isa, &mut output, length, rows);
+            for (output, expected) in turn(&output, length, rows).iter().zip(&expected) {
+                prop_assert!((output - expected).abs() <= 1e-6 + 2e-6 * expected, "{output} {expected}");
+            }
         }
     }
 
@@ -250,10 +260,28 @@ proptest! {
         let values = |count: usize| -> Vec<f32> { seed.iter().copied().cycle().step_by(7).take(count).collect() };
         let (left, right) = (values(rows * depth), values(depth * columns));
         let mut expected = vec![0.0; rows * columns];
-        scalar::multiply_floats(&mut FloatProduct { sides, left: &left, right: &right, output: &mut expected });
+        let strides = [depth, columns, columns];
+        let product = |output: &mut [f32], isa: Option<Isa>| {
+            let mut product = FloatProduct { sides, strides, left: &left, right: &right, output };
+            match isa {
+                Some(isa) => multiply_floats(isa, &mut product),
+                None => scalar::multiply_floats(&mut product),
+            }
+        };
+        product(&mut expected, None);
         for isa in Isa::available() {
             let mut output = vec![f32::NAN; rows * columns];
-            multiply_floats(isa, &mut FloatProduct { sides, left: &left, right: &right, output: &mut output });
+            product(&mut output, Some(isa));
+            for (output, expected) in output.iter().zip(&expected) {
+                prop_assert!((output - expected).abs() < 1e-3, "{output} {expected}");
+            }
+            // A row of the left one with each column of the right one.
+            let mut output = vec![f32::NAN; columns];
+            let mut turned = vec![0.0; depth * columns];
+            for (at, value) in right.iter().enumerate() {
+                turned[at % columns * depth + at / columns] = *value;
+            }
+            dots(isa, &left[..depth], &turned, depth, &mut output);
             for (output, expected) in output.iter().zip(&expected) {
                 prop_assert!((output - expected).abs() < 1e-3, "{output} {expected}");
             }

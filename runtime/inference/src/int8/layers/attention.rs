@@ -1,4 +1,4 @@
-//! What transformers do in f32: shares of exponentials, and products of two activations.
+//! What stands in f32 between INT8 layers: shares of exponentials, and products of two activations.
 
 use tract_onnx::tract_core::internal::{DatumType, TDim, TValue, TVec, Tensor, TractResult, ensure};
 
@@ -8,27 +8,39 @@ use super::super::kernels::{self, FloatProduct, Isa, unwritten};
 use super::super::pool::for_rows;
 use super::{Layer, dims, floats, sides};
 
-/// Softmax along the last axis.
+/// Softmax along one axis.
 #[derive(Clone, Debug)]
-pub(crate) struct SoftmaxLast;
+pub(crate) struct Softmax {
+    pub(crate) axis: usize,
+}
 
-impl Layer for SoftmaxLast {
+impl Layer for Softmax {
     fn name(&self) -> &'static str {
         "SoftmaxF32"
     }
 
     fn output(&self, inputs: &[(DatumType, TVec<TDim>)]) -> TractResult<(DatumType, TVec<TDim>)> {
+        ensure!(self.axis < inputs[0].1.len(), "softmax along axis {} of {:?}", self.axis, inputs[0].1);
         Ok(inputs[0].clone())
     }
 
     fn run(&self, inputs: &[TValue]) -> TractResult<Tensor> {
         let input = floats(&inputs[0])?;
-        let length = inputs[0].shape().last().copied().unwrap_or(1);
-        let mut output = unwritten::<f32>(inputs[0].shape())?;
-        let rows = input.len().checked_div(length).unwrap_or(0);
-        for_rows(rows, output.try_as_plain_ram_mut()?.as_slice_mut::<f32>()?, |rows, part| {
-            part.copy_from_slice(&input[rows.start * length..rows.end * length]);
-            kernels::softmax(Isa::best(), part, length);
+        let shape = inputs[0].shape();
+        let length = shape[self.axis];
+        let inner: usize = shape[self.axis + 1..].iter().product();
+        let mut output = unwritten::<f32>(shape)?;
+        let matrices = input.len().checked_div(length * inner).unwrap_or(0);
+        // Where the axis is the last one any row may go to any thread, else any matrix.
+        let (pieces, each) = if inner == 1 { (matrices, length) } else { (matrices, length * inner) };
+        for_rows(pieces, output.try_as_plain_ram_mut()?.as_slice_mut::<f32>()?, |rows, part| {
+            for (row, part) in rows.zip(part.chunks_exact_mut(each)) {
+                part.copy_from_slice(&input[row * each..][..each]);
+                match inner {
+                    1 => kernels::softmax(Isa::best(), part, length),
+                    _ => kernels::softmax_columns(Isa::best(), part, length, inner),
+                }
+            }
         });
         Ok(output)
     }
@@ -79,6 +91,7 @@ impl Layer for MultiplyMatrices {
                 let right_at = place(matrix, outer, &right_shape[..right_shape.len() - 2]) * depth * columns;
                 let mut product = FloatProduct {
                     sides: [count, depth, columns],
+                    strides: [depth, columns, columns],
                     left: &left[left_at * depth..][..count * depth],
                     right: &right[right_at..][..depth * columns],
                     output: now,

@@ -3,6 +3,7 @@
 mod attention;
 mod convolve;
 mod elementwise;
+mod heads;
 mod layout;
 mod pool;
 
@@ -17,11 +18,12 @@ use tract_onnx::tract_core::internal::{
 use tract_onnx::tract_hir::infer::{InferenceResult, TensorProxy};
 use tract_onnx::tract_hir::internal::{Expansion, Solver};
 
-pub(crate) use self::attention::{MultiplyMatrices, SoftmaxLast};
+pub(crate) use self::attention::{MultiplyMatrices, Softmax};
 pub(crate) use self::convolve::{Convolve, ConvolveDepthwise, ConvolveDynamic, Finish};
 pub(crate) use self::elementwise::{
     AddLevels, CombineTables, Dequantise, LookUp, Quantise, QuantiseDynamic, Spread,
 };
+pub(crate) use self::heads::Attention;
 pub(crate) use self::layout::{ChannelsSecond, Concatenate, Part, Permute, Relabel, Slice};
 pub(crate) use self::pool::{AveragePool, MaxPool, UpsampleNearest};
 

@@ -107,7 +107,7 @@ impl Lowering<'_> {
         Some(Product { activation: activation.to_owned(), filter, window, picture })
     }
 
-    fn only_consumer(&self, name: &str, op: &str) -> Option<&NodeProto> {
+    pub(super) fn only_consumer(&self, name: &str, op: &str) -> Option<&NodeProto> {
         match self.consumers.get(name)?[..] {
             [node] if node.op_type == op && !self.graph_outputs.contains(name) => Some(node),
             _ => None,
