@@ -12,7 +12,8 @@ use support::{data, example};
 
 /// Returns the pictures of a folder as samples, in the order of their names.
 fn samples(folder: &Path, input: &InputContract) -> Vec<Vec<Tensor>> {
-    let mut files: Vec<PathBuf> = std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().path()).collect();
+    let mut files: Vec<PathBuf> =
+        std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().path()).collect();
     files.sort();
     let decoded = |file: &PathBuf| glassd_media::decode(&std::fs::read(file).unwrap()).unwrap();
     files.iter().map(|file| vec![input.sample(&decoded(file))]).collect()
@@ -23,7 +24,11 @@ fn quantised(model: &Path, samples: &[Vec<Tensor>], name: &str) -> (Vec<u8>, Rep
     let mut tell = |progress: Progress| {
         if last != Some(progress.stage) {
             last = Some(progress.stage);
-            eprintln!("{:?} {:?}", std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs(), progress);
+            eprintln!(
+                "{:?} {:?}",
+                std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs(),
+                progress
+            );
         }
     };
     let (onnx, report) =

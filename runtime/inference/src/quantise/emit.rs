@@ -6,11 +6,10 @@ use tract_onnx::pb::NodeProto;
 use tract_onnx::pb::tensor_proto::DataType;
 
 use super::graph::Graph;
-use super::histogram::Histogram;
 use super::kinds::{Kind, data_inputs, is_merged, kind};
 use super::placement::Plan;
 use super::proto::{f32_tensor, integer, node, tensor};
-use super::range::{Affine, Method, by_method};
+use super::range::Affine;
 use super::weights::{Clipping, Levels};
 
 /// In which form constants are written.
@@ -160,7 +159,7 @@ impl<'a> Emitter<'a> {
         let Some((shape, values)) = self.graph.floats(name) else { return name.to_owned() };
         let extremes = |(low, high): (f32, f32), value: &f32| (low.min(*value), high.max(*value));
         let (low, high) = values.iter().fold((0.0, 0.0), extremes);
-        let steps = by_method(&Histogram::new(low, high), Method::MinMax);
+        let steps = Affine::of_range(low, high);
         let level = |value: &f32| {
             ((value / steps.scale).round_ties_even() + f32::from(steps.zero)).clamp(0.0, 255.0) as u8
         };

@@ -26,6 +26,7 @@ mod prepare;
 mod proto;
 mod range;
 mod report;
+mod response;
 mod runner;
 mod samples;
 mod search;
@@ -44,7 +45,6 @@ pub use self::range::{Affine, Method};
 pub use self::report::{Layer, Report, Trial};
 pub use self::weights::Clipping;
 
-use self::emit::{Form, emit};
 use self::graph::Graph;
 use self::kinds::{Kind, kind};
 use self::runner::{Runner, values};
@@ -132,14 +132,13 @@ pub fn quantise(
     let graph = prepared(onnx, samples)?;
     let heads = heads(&graph);
     let mut search = Search::new(graph, &heads, samples, settings, progress)?;
-    if !search.plan.quantised.iter().any(|at| is_weighted(&search.graph, *at)) {
+    if !search.fit.plan.quantised.iter().any(|at| is_weighted(&search.fit.graph, *at)) {
         return Err(QuantiseError::Nothing);
     }
     search.try_methods(progress)?;
     search.try_equalisation(progress)?;
-    search.try_correction(progress)?;
     search.leave_harmful(progress)?;
-    let mut written = emit(&search.graph, &search.plan, &search.weighting, Form::Integers);
+    let mut written = search.fit.integers();
     written.shell.producer_name = "glassd".to_owned();
     search.confirm(&written)?;
     let file = written.model().encode_to_vec();
@@ -209,26 +208,26 @@ fn reported(
     samples: &[Vec<Tensor>],
     (bytes_before, bytes_after): (usize, usize),
 ) -> Result<Report, QuantiseError> {
-    let graph = &search.graph;
+    let graph = &search.fit.graph;
     let layer = |(unit, nodes): (usize, &Vec<usize>)| {
         let node = &graph.nodes[nodes[0]];
         let model_db = search.alone.get(&unit).map(|alone| alone.heads_db);
-        let left = match (search.left.get(&unit), search.plan.quantised.contains(&nodes[0])) {
+        let left = match (search.left.get(&unit), search.fit.plan.quantised.contains(&nodes[0])) {
             (Some(gain), _) => Some(format!("among the most harmful, brings {gain:.1} dB")),
             (None, false) => Some("no layer behind it reads integers".to_owned()),
             (None, true) => None,
         };
-        let output_db = search.locals.get(&nodes[0]).map(|local| local.sqnr_db);
+        let output_db = search.fit.locals.get(&nodes[0]).map(|local| local.sqnr_db);
         Layer { name: proto::label(node), op: node.op_type.clone(), output_db, model_db, left }
     };
     Ok(Report {
         bytes_before,
         bytes_after,
         samples: samples.len(),
-        method: search.method,
-        methods: search.plan.methods.clone(),
-        equalised: search.equalised,
-        corrected: search.weighting.corrections.len(),
+        method: search.fit.method,
+        methods: search.fit.plan.methods.clone(),
+        equalised: search.fit.equalised,
+        corrected: search.fit.weighting.corrections.len(),
         trials: search.trials.clone(),
         layers: search.units.iter().enumerate().map(layer).collect(),
         int8_share: int8_share(search, &samples[0])?,
@@ -239,7 +238,7 @@ fn reported(
 
 /// Returns the share of the multiply-adds with constant weights that are done on integers.
 fn int8_share(search: &Search<'_>, sample: &[Tensor]) -> Result<f64, QuantiseError> {
-    let graph = &search.graph;
+    let graph = &search.fit.graph;
     let with_weights =
         |at: &usize| graph.nodes[*at].input.get(1).is_some_and(|name| graph.floats(name).is_some());
     let multiplies =
@@ -256,7 +255,7 @@ fn int8_share(search: &Search<'_>, sample: &[Tensor]) -> Result<f64, QuantiseErr
         };
         let work = output.len() as f64 * weights.len() as f64 / channels.max(1) as f64;
         all += work;
-        integers += if search.plan.quantised.contains(at) { work } else { 0.0 };
+        integers += if search.fit.plan.quantised.contains(at) { work } else { 0.0 };
     }
     Ok(if all > 0.0 { integers / all } else { 0.0 })
 }

@@ -7,6 +7,7 @@ use super::histogram::Histogram;
 use super::kinds::{Kind, data_inputs, is_merged, kind};
 use super::observe::Activations;
 use super::range::{Affine, Method, best, by_method};
+use super::response::Response;
 
 /// The nodes that work on integers, by position, and the steps of the tensors between them.
 #[derive(Clone, Debug, Default)]
@@ -112,10 +113,15 @@ impl Plan {
         method: Option<Method>,
     ) -> Self {
         let mut plan = Self { quantised, ..Self::default() };
+        let readers = graph.readers();
         for class in classes(graph, activations, &plan.quantised) {
             let all = Histogram::merged(class.iter().map(|name| &activations[name]));
-            let (method, steps) =
-                method.map_or_else(|| best(&all), |method| (method, by_method(&all, method)));
+            let response = match class.as_slice() {
+                [only] => Response::to(graph, only, readers.get(only).map_or(&[], Vec::as_slice)),
+                _ => Response::Identity,
+            };
+            let by = |method| (method, by_method(&all, response, method));
+            let (method, steps) = method.map_or_else(|| best(&all, response), by);
             *plan.methods.entry(method).or_default() += class.len();
             plan.steps.extend(class.into_iter().map(|name| (name, steps)));
         }
@@ -160,8 +166,9 @@ fn classes(graph: &Graph, activations: &Activations, quantised: &BTreeSet<usize>
                 .all(|name| readers.get(name).is_none_or(|readers| readers.iter().all(is_inner)));
             let own = Histogram::merged(members.iter().map(|name| &activations[name]));
             let shared = Histogram::merged([joined, &own].into_iter());
-            let loss = best(&shared).1.squared_error(&own);
-            if is_private || loss <= SHARING_LOSS * best(&own).1.squared_error(&own) {
+            let loss = best(&shared, Response::Identity).1.squared_error(&own, Response::Identity);
+            let own_error = best(&own, Response::Identity).1.squared_error(&own, Response::Identity);
+            if is_private || loss <= SHARING_LOSS * own_error {
                 classes.join(input, &node.output[0]);
             }
         }

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::histogram::{BINS, Histogram};
+use super::response::Response;
 
 /// How the range of an activation is chosen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -57,39 +58,41 @@ impl Affine {
         Self { scale, zero: (-low / scale).round_ties_even().clamp(0.0, STEPS) as u8 }
     }
 
-    /// Returns the value that stands for `value`.
-    pub(super) fn rounded(self, value: f64) -> f64 {
-        let (scale, zero) = (f64::from(self.scale), f64::from(self.zero));
-        let level = ((value / scale).round_ties_even() + zero).clamp(0.0, f64::from(STEPS));
-        scale * (level - zero)
+    /// Returns the level nearest to `value`.
+    fn level(self, value: f64) -> usize {
+        let level = (value / f64::from(self.scale)).round_ties_even() + f64::from(self.zero);
+        level.clamp(0.0, f64::from(STEPS)) as usize
     }
 
-    /// Returns the mean squared error over a distribution.
-    pub(super) fn squared_error(self, histogram: &Histogram) -> f64 {
+    /// Returns the mean squared error over a distribution, of what is made of the values.
+    pub(super) fn squared_error(self, histogram: &Histogram, response: Response) -> f64 {
+        let value = |level: u32| f64::from(self.scale) * (f64::from(level) - f64::from(self.zero));
+        let table: Vec<f64> = (0..=STEPS as u32).map(|level| response.of(value(level))).collect();
         let (sum, count) = histogram.filled().fold((0.0, 0.0), |(sum, all), (middle, count)| {
-            (sum + count * (middle - self.rounded(middle)).powi(2), all + count)
+            let error = response.of(middle) - table[self.level(middle)];
+            (sum + count * error * error, all + count)
         });
         if count > 0.0 { sum / count } else { 0.0 }
     }
 }
 
 /// Chooses the range of a distribution by a method.
-pub(super) fn by_method(histogram: &Histogram, method: Method) -> Affine {
+pub(super) fn by_method(histogram: &Histogram, response: Response, method: Method) -> Affine {
     let (low, high) = match method {
         Method::MinMax => (histogram.low, histogram.high),
         Method::Percentile => percentile(histogram, 0.9999),
         Method::Entropy => entropy(histogram),
-        Method::Mse => least_squares(histogram),
+        Method::Mse => least_squares(histogram, response),
     };
     Affine::of_range(low, high)
 }
 
 /// Chooses the range by the method that errs least on this distribution.
-pub(super) fn best(histogram: &Histogram) -> (Method, Affine) {
-    let tried = Method::ALL.map(|method| (method, by_method(histogram, method)));
-    let error = |affine: Affine| affine.squared_error(histogram);
-    let first = tried[0];
-    tried.into_iter().fold(first, |best, next| if error(next.1) < error(best.1) { next } else { best })
+pub(super) fn best(histogram: &Histogram, response: Response) -> (Method, Affine) {
+    let tried = Method::ALL.map(|method| (method, by_method(histogram, response, method)));
+    let errors = tried.map(|(_, affine)| affine.squared_error(histogram, response));
+    let least = (0..tried.len()).min_by(|&a, &b| errors[a].total_cmp(&errors[b]));
+    tried[least.unwrap_or_default()]
 }
 
 /// Returns what holds `share` of the values on either side.
@@ -114,9 +117,10 @@ fn beyond(mut spare: f64, mut bins: impl Iterator<Item = (usize, f64)>) -> Optio
 }
 
 /// Narrows either end in turn to where the squared error is least.
-fn least_squares(histogram: &Histogram) -> (f32, f32) {
-    let error = |low: f32, high: f32| Affine::of_range(low, high).squared_error(histogram);
-    let shares = || (20..=100).rev().map(|percent| percent as f32 / 100.0);
+fn least_squares(histogram: &Histogram, response: Response) -> (f32, f32) {
+    let error = |low: f32, high: f32| Affine::of_range(low, high).squared_error(histogram, response);
+    // Down to a fiftieth: of what a sigmoid makes nothing, little is to be told apart.
+    let shares = || (0..97).map(|step| 0.96_f32.powi(step));
     let least = |errors: &mut dyn Iterator<Item = (f32, f64)>| {
         let first = (1.0, f64::INFINITY);
         errors.fold(first, |best, next| if next.1 < best.1 { next } else { best }).0

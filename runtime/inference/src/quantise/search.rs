@@ -17,20 +17,55 @@ use super::{Choice, Progress, QuantiseError, Settings, Stage};
 /// A layer must bring the model this much nearer to FP32 to be left in floats, in dB.
 const WORTH_LEAVING: f64 = 0.1;
 
-/// A way to quantise a graph, and what is known about it.
-pub(super) struct Search<'a> {
-    samples: &'a [Vec<Tensor>],
-    settings: &'a Settings,
-    reference: Reference,
+/// One way to quantise a model.
+#[derive(Clone)]
+pub(super) struct Fit {
     pub(super) graph: Graph,
     pub(super) activations: Activations,
     pub(super) plan: Plan,
     pub(super) weighting: Weighting,
     pub(super) method: Option<Method>,
+    /// Pairs of convolutions that were equalised.
     pub(super) equalised: usize,
+    /// What quantising each weighted node does to its output.
+    pub(super) locals: BTreeMap<usize, Local>,
+}
+
+impl Fit {
+    fn new(graph: Graph, activations: Activations, settings: &Settings) -> Self {
+        let plan =
+            Plan::new(&graph, &activations, chosen(&graph, &activations, &BTreeSet::new()), settings.method);
+        let weighting = Weighting { clipping: settings.clipping, ..Weighting::default() };
+        let (method, locals) = (settings.method, BTreeMap::new());
+        Self { graph, activations, plan, weighting, method, equalised: 0, locals }
+    }
+
+    /// Plans anew, by this method and without these nodes.
+    fn replanned(&self, method: Option<Method>, left: &BTreeSet<usize>) -> Self {
+        let quantised = chosen(&self.graph, &self.activations, left);
+        let plan = Plan::new(&self.graph, &self.activations, quantised, method);
+        Self { plan, method, ..self.clone() }
+    }
+
+    /// Returns the FP32 model that computes what the INT8 model does.
+    fn simulated(&self) -> Graph {
+        emit(&self.graph, &self.plan, &self.weighting, Form::Simulated)
+    }
+
+    /// Returns the INT8 model.
+    pub(super) fn integers(&self) -> Graph {
+        emit(&self.graph, &self.plan, &self.weighting, Form::Integers)
+    }
+}
+
+/// The best way found so far, and what was learnt on the way.
+pub(super) struct Search<'a> {
+    samples: &'a [Vec<Tensor>],
+    settings: &'a Settings,
+    reference: Reference,
+    pub(super) fit: Fit,
     pub(super) agreement: Agreement,
     pub(super) trials: Vec<Trial>,
-    pub(super) locals: BTreeMap<usize, Local>,
     pub(super) units: Vec<Vec<usize>>,
     /// From a unit to the agreement with it alone quantised.
     pub(super) alone: BTreeMap<usize, Agreement>,
@@ -39,7 +74,7 @@ pub(super) struct Search<'a> {
 }
 
 impl<'a> Search<'a> {
-    /// Starts from every tensor by its best method.
+    /// Starts from the method of the settings, or else from each tensor's best.
     pub(super) fn new(
         graph: Graph,
         heads: &[String],
@@ -49,31 +84,27 @@ impl<'a> Search<'a> {
     ) -> Result<Self, QuantiseError> {
         let reference = Reference::new(&graph, heads, samples)?;
         let activations = observe(&graph, samples, progress)?;
-        let quantised = chosen(&graph, &activations, &BTreeSet::new());
-        let plan = Plan::new(&graph, &activations, quantised, settings.method);
-        let weighting = Weighting { clipping: settings.clipping, ..Weighting::default() };
-        let simulated = emit(&graph, &plan, &weighting, Form::Simulated);
-        let agreement = reference.compare(&simulated, samples, samples.len())?;
+        let units = units(&graph, &activations);
+        let fit = Fit::new(graph, activations, settings);
+        let (alone, left) = (BTreeMap::new(), BTreeMap::new());
+        let agreement = reference.compare(&fit.simulated(), samples, samples.len())?;
         let what = settings.method.map_or("best of each tensor", Method::name).to_owned();
         let trials = vec![Trial { what, kept: true, agreement }];
-        let units = units(&graph, &activations);
-        Ok(Self {
-            samples,
-            settings,
-            reference,
-            graph,
-            activations,
-            plan,
-            weighting,
-            method: settings.method,
-            equalised: 0,
-            agreement,
-            trials,
-            locals: BTreeMap::new(),
-            units,
-            alone: BTreeMap::new(),
-            left: BTreeMap::new(),
-        })
+        let mut search = Self { samples, settings, reference, fit, agreement, trials, units, alone, left };
+        search.try_correction(progress)?;
+        Ok(search)
+    }
+
+    /// Corrects the biases where that is wanted, or helps.
+    fn try_correction(&mut self, progress: &mut dyn FnMut(Progress)) -> Result<(), QuantiseError> {
+        progress(Progress { stage: Stage::Biases, done: 0, of: 1 });
+        let measured = self.measured(self.fit.clone())?;
+        self.fit.locals.clone_from(&measured.locals);
+        if self.settings.correct_bias != Choice::Off {
+            let corrected = corrected(measured);
+            self.attempt("bias correction", corrected, self.settings.correct_bias)?;
+        }
+        Ok(())
     }
 
     /// Tries each method for all tensors alike.
@@ -83,11 +114,8 @@ impl<'a> Search<'a> {
         }
         for (done, method) in Method::ALL.into_iter().enumerate() {
             progress(Progress { stage: Stage::Ranges, done, of: Method::ALL.len() });
-            let plan = Plan::new(&self.graph, &self.activations, self.plan.quantised.clone(), Some(method));
-            let agreement = self.agreement_of(&self.graph, &plan, &self.weighting)?;
-            if self.tried(method.name(), agreement, Choice::Auto) {
-                (self.plan, self.method) = (plan, Some(method));
-            }
+            let fit = self.as_corrected(self.fit.replanned(Some(method), &BTreeSet::new()))?;
+            self.attempt(method.name(), fit, Choice::Auto)?;
         }
         Ok(())
     }
@@ -97,37 +125,18 @@ impl<'a> Search<'a> {
         &mut self,
         progress: &mut dyn FnMut(Progress),
     ) -> Result<(), QuantiseError> {
+        let mut graph = self.fit.graph.clone();
         if self.settings.equalise == Choice::Off {
             return Ok(());
         }
-        let mut graph = self.graph.clone();
-        let pairs = equalise(&mut graph);
-        if pairs == 0 {
+        let equalised = equalise(&mut graph);
+        if equalised == 0 {
             return Ok(());
         }
         let activations = observe(&graph, self.samples, progress)?;
-        let plan = Plan::new(&graph, &activations, self.plan.quantised.clone(), self.method);
-        let agreement = self.agreement_of(&graph, &plan, &self.weighting)?;
-        if self.tried("cross-layer equalisation", agreement, self.settings.equalise) {
-            (self.graph, self.activations, self.plan, self.equalised) = (graph, activations, plan, pairs);
-        }
-        Ok(())
-    }
-
-    /// Corrects the biases where that is wanted, or helps.
-    pub(super) fn try_correction(&mut self, progress: &mut dyn FnMut(Progress)) -> Result<(), QuantiseError> {
-        progress(Progress { stage: Stage::Biases, done: 0, of: 1 });
-        self.locals = local(&self.graph, &self.plan, &self.weighting, self.samples)?;
-        if self.settings.correct_bias == Choice::Off {
-            return Ok(());
-        }
-        let shifts = self.locals.iter().map(|(node, local)| (*node, local.shift.clone()));
-        let weighting = Weighting { corrections: shifts.collect(), ..self.weighting.clone() };
-        let agreement = self.agreement_of(&self.graph, &self.plan, &weighting)?;
-        if self.tried("bias correction", agreement, self.settings.correct_bias) {
-            self.weighting = weighting;
-        }
-        Ok(())
+        let fit = Fit { graph, activations, equalised, ..self.fit.clone() };
+        let fit = self.as_corrected(fit.replanned(self.fit.method, &BTreeSet::new()))?;
+        self.attempt("cross-layer equalisation", fit, self.settings.equalise)
     }
 
     /// Measures each layer alone, then leaves the most harmful ones in floats until the model is within its
@@ -146,13 +155,12 @@ impl<'a> Search<'a> {
             progress(Progress { stage: Stage::Leaving, done: self.left.len(), of: self.settings.most_left });
             let units = self.left.keys().copied().chain([unit]);
             let nodes: BTreeSet<usize> = units.flat_map(|unit| self.units[unit].iter().copied()).collect();
-            let quantised = chosen(&self.graph, &self.activations, &nodes);
-            let plan = Plan::new(&self.graph, &self.activations, quantised, self.method);
-            let agreement = self.agreement_of(&self.graph, &plan, &self.weighting)?;
+            let fit = self.as_corrected(self.fit.replanned(self.fit.method, &nodes))?;
+            let agreement = self.reference.compare(&fit.simulated(), self.samples, self.samples.len())?;
             let gain = agreement.heads_db - self.agreement.heads_db;
             if gain >= WORTH_LEAVING {
                 self.left.insert(unit, gain);
-                (self.plan, self.agreement) = (plan, agreement);
+                (self.fit, self.agreement) = (fit, agreement);
             }
         }
         Ok(())
@@ -164,36 +172,14 @@ impl<'a> Search<'a> {
         }
         for unit in 0..self.units.len() {
             progress(Progress { stage: Stage::Layers, done: unit, of: self.units.len() });
-            let nodes = self.units[unit].iter().copied().filter(|at| self.plan.quantised.contains(at));
-            let plan = self.plan.only(nodes.collect());
-            if plan.quantised.is_empty() {
-                continue;
+            let nodes = self.units[unit].iter().copied().filter(|at| self.fit.plan.quantised.contains(at));
+            let fit = Fit { plan: self.fit.plan.only(nodes.collect()), ..self.fit.clone() };
+            if !fit.plan.quantised.is_empty() {
+                let probed = self.reference.compare(&fit.simulated(), self.samples, self.settings.probes)?;
+                self.alone.insert(unit, probed);
             }
-            let simulated = emit(&self.graph, &plan, &self.weighting, Form::Simulated);
-            let agreement = self.reference.compare(&simulated, self.samples, self.settings.probes)?;
-            self.alone.insert(unit, agreement);
         }
         Ok(())
-    }
-
-    fn agreement_of(
-        &self,
-        graph: &Graph,
-        plan: &Plan,
-        weighting: &Weighting,
-    ) -> Result<Agreement, QuantiseError> {
-        let simulated = emit(graph, plan, weighting, Form::Simulated);
-        self.reference.compare(&simulated, self.samples, self.samples.len())
-    }
-
-    /// Notes a trial; tells whether it is kept.
-    fn tried(&mut self, what: &str, agreement: Agreement, choice: Choice) -> bool {
-        let kept = choice == Choice::On || agreement.heads_db > self.agreement.heads_db;
-        self.trials.push(Trial { what: what.to_owned(), kept, agreement });
-        if kept {
-            self.agreement = agreement;
-        }
-        kept
     }
 
     /// Compares the file that is written, once more and in integers.
@@ -201,4 +187,34 @@ impl<'a> Search<'a> {
         self.agreement = self.reference.compare(written, self.samples, self.samples.len())?;
         Ok(())
     }
+
+    /// Takes a fit if it is better than the best, or wanted in any case.
+    fn attempt(&mut self, what: &str, fit: Fit, choice: Choice) -> Result<(), QuantiseError> {
+        let agreement = self.reference.compare(&fit.simulated(), self.samples, self.samples.len())?;
+        let kept = choice == Choice::On || agreement.heads_db > self.agreement.heads_db;
+        self.trials.push(Trial { what: what.to_owned(), kept, agreement });
+        if kept {
+            (self.fit, self.agreement) = (fit, agreement);
+        }
+        Ok(())
+    }
+
+    fn measured(&self, mut fit: Fit) -> Result<Fit, QuantiseError> {
+        fit.weighting.corrections.clear();
+        fit.locals = local(&fit.graph, &fit.plan, &fit.weighting, self.samples)?;
+        Ok(fit)
+    }
+
+    /// Corrects the biases of a fit if those of the best one are.
+    fn as_corrected(&self, fit: Fit) -> Result<Fit, QuantiseError> {
+        let measured = self.measured(fit)?;
+        Ok(if self.fit.weighting.corrections.is_empty() { measured } else { corrected(measured) })
+    }
+}
+
+/// Takes out of every bias what quantising the layer adds to its output in the mean.
+fn corrected(mut fit: Fit) -> Fit {
+    let shifts = fit.locals.iter().map(|(node, local)| (*node, local.shift.clone()));
+    fit.weighting.corrections = shifts.collect();
+    fit
 }
