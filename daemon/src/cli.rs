@@ -139,6 +139,89 @@ pub enum ModelsCommand {
         /// Only this model.
         name: Option<String>,
     },
+    /// Brings an FP32 ONNX model to INT8, and tells what that cost.
+    Quantize(QuantizeArgs),
+}
+
+/// How a model is quantised.
+#[derive(Clone, Debug, Args)]
+pub struct QuantizeArgs {
+    /// The FP32 model, an ONNX file.
+    pub model: PathBuf,
+    /// A folder of JPEGs like those that the model will see; best not those that it is scored on.
+    #[arg(long, value_name = "DIR")]
+    pub calibrate: PathBuf,
+    /// How pictures become the input, where no entry of the manifest has this file's SHA-256: the keys of
+    /// `[model.input]`, separated by commas.
+    #[arg(long, value_name = "KEYS")]
+    pub input: Option<String>,
+    /// The form that is written.
+    #[arg(long, value_enum, default_value_t = QuantizedFormat::Qdq)]
+    pub format: QuantizedFormat,
+    /// The INT8 model (default: beside the model, with `_int8` in its name).
+    #[arg(long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Write the report to this file too, as JSON.
+    #[arg(long, value_name = "FILE")]
+    pub report: Option<PathBuf>,
+    /// Pictures to calibrate on at most, spread over the folder.
+    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub images: u32,
+    /// How the ranges of activations are chosen.
+    #[arg(long, value_enum, default_value_t = RangeMethod::Auto)]
+    pub method: RangeMethod,
+    /// Cut off a channel's greatest weights where that lowers its squared error.
+    #[arg(long)]
+    pub clip_weights: bool,
+    /// Equalise consecutive convolutions; `auto` keeps what brings the outputs nearer to FP32.
+    #[arg(long, value_enum, default_value_t = Switch::Auto)]
+    pub equalise: Switch,
+    /// Correct biases by what quantising adds in the mean; `auto` keeps what brings the outputs nearer to FP32.
+    #[arg(long, value_enum, default_value_t = Switch::Auto)]
+    pub correct_bias: Switch,
+    /// Signal to noise ratio in dB that the last layers must reach; the most harmful layers stay in floats
+    /// until they do.
+    #[arg(long, default_value_t = 20.0, value_name = "DB")]
+    pub budget: f64,
+    /// Layers that may stay in floats at most.
+    #[arg(long, default_value_t = 8, value_name = "LAYERS")]
+    pub leave: usize,
+    /// Pictures that each layer is measured alone on; 0 leaves that out, and then no layer stays in floats.
+    #[arg(long, default_value_t = 2, value_name = "PICTURES")]
+    pub probes: usize,
+}
+
+/// In which form a quantised model is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum QuantizedFormat {
+    /// `QuantizeLinear` and `DequantizeLinear` around the operations, of opset 13.
+    Qdq,
+}
+
+/// How the ranges of activations are chosen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum RangeMethod {
+    /// Whatever brings the outputs nearest to FP32.
+    Auto,
+    /// From the least value to the greatest.
+    MinMax,
+    /// What holds all but one value in 10 000 on either side.
+    Percentile,
+    /// Least divergence of the distribution.
+    Entropy,
+    /// Least squared error.
+    Mse,
+}
+
+/// Whether something is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Switch {
+    /// If it helps.
+    Auto,
+    /// In any case.
+    On,
+    /// Not at all.
+    Off,
 }
 
 /// What to do with policies.

@@ -138,6 +138,9 @@ fn least_squares(histogram: &Histogram, response: Response) -> (f32, f32) {
 /// Levels of the quantised distribution that is compared with the true one.
 const LEVELS: usize = 256;
 
+/// The share that the quantised distribution is taken to give to what it cannot tell (Migacz 2017 smooths by it).
+const SMOOTHING: f64 = 1e-4;
+
 /// Narrows both ends alike, by whole levels, to where the divergence is least.
 fn entropy(histogram: &Histogram) -> (f32, f32) {
     let Histogram { low, high, counts } = histogram;
@@ -176,8 +179,8 @@ fn divergence(counts: &[f64], start: usize, kept: usize) -> f64 {
         let filled = window[bins.clone()].iter().filter(|count| **count > 0.0).count();
         if filled == 0 {
             // An outlier moved to an empty edge cannot be told at all.
-            let lost: f64 = truth[bins].iter().sum();
-            divergence += lost / total * (1.0 / f64::EPSILON).ln();
+            let lost: f64 = truth[bins].iter().sum::<f64>() / total;
+            divergence += lost * (lost / SMOOTHING).ln().max(0.0);
             continue;
         }
         let even = window[bins.clone()].iter().sum::<f64>() / filled as f64 / told;

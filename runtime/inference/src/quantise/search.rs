@@ -155,7 +155,8 @@ impl<'a> Search<'a> {
             progress(Progress { stage: Stage::Leaving, done: self.left.len(), of: self.settings.most_left });
             let units = self.left.keys().copied().chain([unit]);
             let nodes: BTreeSet<usize> = units.flat_map(|unit| self.units[unit].iter().copied()).collect();
-            let fit = self.as_corrected(self.fit.replanned(self.fit.method, &nodes))?;
+            // What a layer adds in the mean hardly depends on which others are quantised.
+            let fit = self.fit.replanned(self.fit.method, &nodes);
             let agreement = self.reference.compare(&fit.simulated(), self.samples, self.samples.len())?;
             let gain = agreement.heads_db - self.agreement.heads_db;
             if gain >= WORTH_LEAVING {
