@@ -173,6 +173,9 @@ pub struct QuantizeArgs {
     /// Cut off a channel's greatest weights where that lowers its squared error.
     #[arg(long)]
     pub clip_weights: bool,
+    /// How SiLU, x times the sigmoid of x, is quantised.
+    #[arg(long, value_enum, default_value_t = SiluForm::Whole)]
+    pub silu: SiluForm,
     /// Equalise consecutive convolutions; `auto` keeps what brings the outputs nearer to FP32.
     #[arg(long, value_enum, default_value_t = Switch::Auto)]
     pub equalise: Switch,
@@ -186,6 +189,9 @@ pub struct QuantizeArgs {
     /// Layers that may stay in floats at most.
     #[arg(long, default_value_t = 8, value_name = "LAYERS")]
     pub leave: usize,
+    /// Share of the multiply-adds that may stay in floats at most, 0 to 1.
+    #[arg(long, default_value_t = 0.04, value_name = "SHARE", value_parser = parse_share)]
+    pub leave_work: f64,
     /// Pictures that each layer is measured alone on; 0 leaves that out, and then no layer stays in floats.
     #[arg(long, default_value_t = 2, value_name = "PICTURES")]
     pub probes: usize,
@@ -211,6 +217,15 @@ pub enum RangeMethod {
     Entropy,
     /// Least squared error.
     Mse,
+}
+
+/// How a SiLU is quantised.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum SiluForm {
+    /// As one function, nothing rounded within.
+    Whole,
+    /// As a sigmoid and a product, each rounded: what onnxruntime has kernels for.
+    Split,
 }
 
 /// Whether something is done.
@@ -253,6 +268,11 @@ pub enum WhichQuery {
 fn parse_fps(text: &str) -> Result<f32, String> {
     let fps = text.parse::<f32>().map_err(|error| error.to_string())?;
     if (0.1..=60.0).contains(&fps) { Ok(fps) } else { Err("frames a second are 0.1 to 60".to_owned()) }
+}
+
+fn parse_share(text: &str) -> Result<f64, String> {
+    let share = text.parse::<f64>().map_err(|error| error.to_string())?;
+    if (0.0..=1.0).contains(&share) { Ok(share) } else { Err("a share is 0 to 1".to_owned()) }
 }
 
 fn parse_query(text: &str) -> Result<WhichQuery, glassd_core::ids::InvalidQueryId> {

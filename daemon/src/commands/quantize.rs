@@ -6,11 +6,13 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
-use glassd_inference::quantise::{Choice, Clipping, Method, Progress, Report, Settings, Stage, quantise};
+use glassd_inference::quantise::{
+    Choice, Clipping, Composite, Method, Progress, Report, Settings, Stage, quantise,
+};
 use glassd_inference::{Accelerator, InputContract, Tensor, sha256};
 use serde::Serialize;
 
-use crate::cli::{QuantizeArgs, QuantizedFormat, RangeMethod, Switch};
+use crate::cli::{QuantizeArgs, QuantizedFormat, RangeMethod, SiluForm, Switch};
 use crate::config::Config;
 
 /// Runs for a latency; the quickest counts, which other programs disturb least.
@@ -125,10 +127,15 @@ fn settings(args: &QuantizeArgs) -> Settings {
             RangeMethod::Mse => Some(Method::Mse),
         },
         clipping: if args.clip_weights { Clipping::Mse } else { Clipping::None },
+        composite: match args.silu {
+            SiluForm::Whole => Composite::Whole,
+            SiluForm::Split => Composite::Split,
+        },
         equalise: choice(args.equalise),
         correct_bias: choice(args.correct_bias),
         budget_db: args.budget,
         most_left: args.leave,
+        most_work: args.leave_work,
         probes: args.probes,
     }
 }

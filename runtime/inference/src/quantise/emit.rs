@@ -112,9 +112,8 @@ impl<'a> Emitter<'a> {
         let is_merged = merged(self.graph, self.plan, at);
         for input in 0..node.input.len() {
             let name = node.input[input].clone();
-            if is_quantised && !is_merged && data.contains(&input) && !name.is_empty() {
-                node.input[input] = self.dequantised(&name);
-            } else if self.replaced.contains(&name) {
+            let is_data = is_quantised && !is_merged && data.contains(&input) && !name.is_empty();
+            if is_data || self.replaced.contains(&name) {
                 node.input[input] = self.dequantised(&name);
             }
         }

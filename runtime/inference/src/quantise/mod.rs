@@ -62,6 +62,16 @@ pub enum Choice {
     Off,
 }
 
+/// How an activation function that is several operations is quantised, as SiLU is: x times the sigmoid of x.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Composite {
+    /// As one function of x: nothing is rounded within, and 256 values are all there is to it.
+    #[default]
+    Whole,
+    /// Operation by operation, as `onnxruntime.quantization` does and its runtime has kernels for.
+    Split,
+}
+
 /// How a model is quantised.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Settings {
@@ -69,6 +79,8 @@ pub struct Settings {
     pub method: Option<Method>,
     /// How far the weights reach.
     pub clipping: Clipping,
+    /// Activation functions of several operations.
+    pub composite: Composite,
     /// Cross-layer equalisation.
     pub equalise: Choice,
     /// Bias correction.
@@ -77,6 +89,8 @@ pub struct Settings {
     pub budget_db: f64,
     /// Layers that may be left in floats at most to reach it.
     pub most_left: usize,
+    /// Share of the multiply-adds that may be left in floats at most, 0 to 1.
+    pub most_work: f64,
     /// Samples that every layer is measured alone on; 0 leaves that out, and then no layer is left in floats.
     pub probes: usize,
 }
@@ -86,10 +100,12 @@ impl Default for Settings {
         Self {
             method: None,
             clipping: Clipping::None,
+            composite: Composite::Whole,
             equalise: Choice::Auto,
             correct_bias: Choice::Auto,
             budget_db: 20.0,
             most_left: 8,
+            most_work: 0.04,
             probes: 2,
         }
     }
@@ -131,7 +147,8 @@ pub fn quantise(
 ) -> Result<(Vec<u8>, Report), QuantiseError> {
     let graph = prepared(onnx, samples)?;
     let heads = heads(&graph);
-    let mut search = Search::new(graph, &heads, samples, settings, progress)?;
+    let work = work(&graph, &samples[0])?;
+    let mut search = Search::new(graph, (&heads, work), samples, settings, progress)?;
     if !search.fit.plan.quantised.iter().any(|at| is_weighted(&search.fit.graph, *at)) {
         return Err(QuantiseError::Nothing);
     }
@@ -180,7 +197,8 @@ fn shaped(graph: &Graph) -> impl Iterator<Item = String> {
 fn is_same(before: &Tensor, after: &Tensor) -> bool {
     let (Some(a), Some(b)) = (values(before), values(after)) else { return before == after };
     let reach = a.iter().fold(1e-3_f32, |reach, value| reach.max(value.abs()));
-    before.shape() == after.shape() && a.iter().zip(b).all(|(a, b)| !((a - b).abs() > 1e-3 * reach))
+    let is_near = |(a, b): (&f32, &f32)| (a - b).abs() <= 1e-3 * reach || a == b || a.is_nan() && b.is_nan();
+    before.shape() == after.shape() && a.iter().zip(b).all(is_near)
 }
 
 fn is_weighted(graph: &Graph, at: usize) -> bool {
@@ -230,32 +248,36 @@ fn reported(
         corrected: search.fit.weighting.corrections.len(),
         trials: search.trials.clone(),
         layers: search.units.iter().enumerate().map(layer).collect(),
-        int8_share: int8_share(search, &samples[0])?,
+        int8_share: int8_share(search),
         budget_db: settings.budget_db,
         agreement: search.agreement,
     })
 }
 
 /// Returns the share of the multiply-adds with constant weights that are done on integers.
-fn int8_share(search: &Search<'_>, sample: &[Tensor]) -> Result<f64, QuantiseError> {
-    let graph = &search.fit.graph;
-    let with_weights =
-        |at: &usize| graph.nodes[*at].input.get(1).is_some_and(|name| graph.floats(name).is_some());
-    let multiplies =
-        |at: &usize| ["Conv", "ConvTranspose", "Gemm", "MatMul"].contains(&graph.nodes[*at].op_type.as_str());
-    let nodes: Vec<usize> = (0..graph.nodes.len()).filter(|at| with_weights(at) && multiplies(at)).collect();
+fn int8_share(search: &Search<'_>) -> f64 {
+    let all: f64 = search.work.values().sum();
+    let integers = search.work.iter().filter(|(node, _)| search.fit.plan.quantised.contains(node));
+    if all > 0.0 { integers.map(|(_, work)| work).sum::<f64>() / all } else { 0.0 }
+}
+
+/// Returns the multiply-adds of each node with constant weights.
+fn work(graph: &Graph, sample: &[Tensor]) -> Result<BTreeMap<usize, f64>, QuantiseError> {
+    let multiplies = |at: &usize| {
+        let node = &graph.nodes[*at];
+        ["Conv", "ConvTranspose", "Gemm", "MatMul"].contains(&node.op_type.as_str())
+            && node.input.get(1).is_some_and(|name| graph.floats(name).is_some())
+    };
+    let nodes: Vec<usize> = (0..graph.nodes.len()).filter(multiplies).collect();
     let names: Vec<String> = nodes.iter().map(|at| graph.nodes[*at].output[0].clone()).collect();
     let outputs = Runner::new(graph.model(), &names, sample)?.run(sample)?;
-    let (mut all, mut integers) = (0.0, 0.0);
-    for (at, output) in nodes.iter().zip(&outputs) {
-        let Some((shape, weights)) = graph.floats(&graph.nodes[*at].input[1]) else { continue };
-        let channels = match kind(graph, &graph.nodes[*at]) {
+    let work = nodes.iter().zip(&outputs).filter_map(|(&at, output)| {
+        let (shape, weights) = graph.floats(&graph.nodes[at].input[1])?;
+        let channels = match kind(graph, &graph.nodes[at]) {
             Kind::Weighted { axis } => shape[axis],
-            _ => shape.get(1).copied().unwrap_or(1),
+            _ => *shape.get(1)?,
         };
-        let work = output.len() as f64 * weights.len() as f64 / channels.max(1) as f64;
-        all += work;
-        integers += if search.fit.plan.quantised.contains(at) { work } else { 0.0 };
-    }
-    Ok(if all > 0.0 { integers / all } else { 0.0 })
+        Some((at, output.len() as f64 * weights.len() as f64 / channels.max(1) as f64))
+    });
+    Ok(work.collect())
 }

@@ -14,6 +14,9 @@ use super::{Progress, Stage};
 /// The activations that can be quantised: their distributions over all samples.
 pub(super) type Activations = BTreeMap<String, Histogram>;
 
+/// Takes the number of a sample, that of a tensor, and its values.
+type Look<'a> = dyn FnMut(usize, usize, &[f32]) -> Result<(), QuantiseError> + 'a;
+
 /// Runs the model on every sample, twice: for the extremes, then for the counts between them.
 pub(super) fn observe(
     graph: &Graph,
@@ -24,7 +27,7 @@ pub(super) fn observe(
     let runner = Runner::new(graph.model(), &names, &samples[0])?;
     let mut extremes: Vec<Option<(f32, f32)>> = vec![None; names.len()];
     let mut pass = 0;
-    let mut each = |look: &mut dyn FnMut(usize, usize, &[f32]) -> Result<(), QuantiseError>| {
+    let mut each = |look: &mut Look<'_>| {
         for (index, sample) in samples.iter().enumerate() {
             progress(Progress { stage: Stage::Calibrating, done: pass, of: 2 * samples.len() });
             for (at, tensor) in runner.run(sample)?.iter().enumerate() {

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::Composite;
 use super::graph::Graph;
 use super::histogram::Histogram;
 use super::kinds::{Kind, data_inputs, is_merged, kind};
@@ -111,6 +112,7 @@ impl Plan {
         activations: &Activations,
         quantised: BTreeSet<usize>,
         method: Option<Method>,
+        composite: Composite,
     ) -> Self {
         let mut plan = Self { quantised, ..Self::default() };
         let readers = graph.readers();
@@ -125,6 +127,11 @@ impl Plan {
             *plan.methods.entry(method).or_default() += class.len();
             plan.steps.extend(class.into_iter().map(|name| (name, steps)));
         }
+        if composite == Composite::Whole {
+            for tensor in inner(graph, &plan.quantised) {
+                plan.steps.remove(tensor);
+            }
+        }
         plan
     }
 
@@ -132,6 +139,20 @@ impl Plan {
     pub(super) fn only(&self, quantised: BTreeSet<usize>) -> Self {
         Self { quantised, ..self.clone() }
     }
+}
+
+/// Returns what a sigmoid makes for nothing but the product with its own input.
+fn inner<'a>(graph: &'a Graph, quantised: &BTreeSet<usize>) -> Vec<&'a String> {
+    let readers = graph.readers();
+    let is_inner = |sigmoid: &&usize| {
+        let node = &graph.nodes[**sigmoid];
+        let read = readers.get(&node.output[0]).map(Vec::as_slice);
+        node.op_type == "Sigmoid"
+            && matches!(read, Some([product]) if quantised.contains(product)
+                && graph.nodes[*product].op_type == "Mul"
+                && graph.nodes[*product].input.contains(&node.input[0]))
+    };
+    quantised.iter().filter(is_inner).map(|&sigmoid| &graph.nodes[sigmoid].output[0]).collect()
 }
 
 /// Returns the tensors that share their steps, class by class.

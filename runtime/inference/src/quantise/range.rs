@@ -141,24 +141,25 @@ const LEVELS: usize = 256;
 /// The share that the quantised distribution is taken to give to what it cannot tell (Migacz 2017 smooths by it).
 const SMOOTHING: f64 = 1e-4;
 
-/// Narrows both ends alike, by whole levels, to where the divergence is least.
+/// Narrows the upper end, then the lower, to where the divergence is least.
 fn entropy(histogram: &Histogram) -> (f32, f32) {
     let Histogram { low, high, counts } = histogram;
-    let zero = (f64::from(-*low) / histogram.width()).round();
+    let zero = f64::from(-*low) / histogram.width();
     if !zero.is_finite() {
         return (*low, *high);
     }
-    let mut best = (f64::INFINITY, 0, BINS);
-    for kept in (LEVELS..=BINS).step_by(16) {
-        let share = kept as f64 / BINS as f64;
-        let start = ((zero * (1.0 - share)).round() as usize).min(BINS - kept);
-        let divergence = divergence(counts, start, kept);
-        if divergence < best.0 {
-            best = (divergence, start, kept);
-        }
-    }
+    let zero = (zero as usize).min(BINS);
+    let least = |windows: &mut dyn Iterator<Item = (usize, usize)>| {
+        let widest = (f64::INFINITY, 0, BINS);
+        let tried = windows.map(|(start, end)| (divergence(counts, start, end - start), start, end));
+        let (_, start, end) = tried.fold(widest, |best, next| if next.0 < best.0 { next } else { best });
+        (start, end)
+    };
+    let (_, end) = least(&mut (zero.max(LEVELS)..=BINS).rev().step_by(8).map(|end| (0, end)));
+    let last = zero.min(end.saturating_sub(LEVELS));
+    let (start, _) = least(&mut (0..=last).step_by(8).map(|start| (start, end)));
     let edge = |bin: usize| (f64::from(*low) + bin as f64 * histogram.width()) as f32;
-    (edge(best.1), edge(best.1 + best.2))
+    (edge(start), edge(end))
 }
 
 /// Returns how far the distribution, its outliers moved to the edges of the window, diverges from what the

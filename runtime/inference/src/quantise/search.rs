@@ -12,7 +12,7 @@ use super::observe::{Activations, observe};
 use super::placement::{Plan, chosen, units};
 use super::range::Method;
 use super::report::Trial;
-use super::{Choice, Progress, QuantiseError, Settings, Stage};
+use super::{Choice, Composite, Progress, QuantiseError, Settings, Stage};
 
 /// A layer must bring the model this much nearer to FP32 to be left in floats, in dB.
 const WORTH_LEAVING: f64 = 0.1;
@@ -25,6 +25,7 @@ pub(super) struct Fit {
     pub(super) plan: Plan,
     pub(super) weighting: Weighting,
     pub(super) method: Option<Method>,
+    composite: Composite,
     /// Pairs of convolutions that were equalised.
     pub(super) equalised: usize,
     /// What quantising each weighted node does to its output.
@@ -33,17 +34,18 @@ pub(super) struct Fit {
 
 impl Fit {
     fn new(graph: Graph, activations: Activations, settings: &Settings) -> Self {
-        let plan =
-            Plan::new(&graph, &activations, chosen(&graph, &activations, &BTreeSet::new()), settings.method);
+        let quantised = chosen(&graph, &activations, &BTreeSet::new());
+        let composite = settings.composite;
+        let plan = Plan::new(&graph, &activations, quantised, settings.method, composite);
         let weighting = Weighting { clipping: settings.clipping, ..Weighting::default() };
         let (method, locals) = (settings.method, BTreeMap::new());
-        Self { graph, activations, plan, weighting, method, equalised: 0, locals }
+        Self { graph, activations, plan, weighting, method, composite, equalised: 0, locals }
     }
 
     /// Plans anew, by this method and without these nodes.
     fn replanned(&self, method: Option<Method>, left: &BTreeSet<usize>) -> Self {
         let quantised = chosen(&self.graph, &self.activations, left);
-        let plan = Plan::new(&self.graph, &self.activations, quantised, method);
+        let plan = Plan::new(&self.graph, &self.activations, quantised, method, self.composite);
         Self { plan, method, ..self.clone() }
     }
 
@@ -67,6 +69,8 @@ pub(super) struct Search<'a> {
     pub(super) agreement: Agreement,
     pub(super) trials: Vec<Trial>,
     pub(super) units: Vec<Vec<usize>>,
+    /// Multiply-adds of each node with weights.
+    pub(super) work: BTreeMap<usize, f64>,
     /// From a unit to the agreement with it alone quantised.
     pub(super) alone: BTreeMap<usize, Agreement>,
     /// From a unit that stays in floats to what that brings, in dB.
@@ -77,7 +81,7 @@ impl<'a> Search<'a> {
     /// Starts from the method of the settings, or else from each tensor's best.
     pub(super) fn new(
         graph: Graph,
-        heads: &[String],
+        (heads, work): (&[String], BTreeMap<usize, f64>),
         samples: &'a [Vec<Tensor>],
         settings: &'a Settings,
         progress: &mut dyn FnMut(Progress),
@@ -90,7 +94,8 @@ impl<'a> Search<'a> {
         let agreement = reference.compare(&fit.simulated(), samples, samples.len())?;
         let what = settings.method.map_or("best of each tensor", Method::name).to_owned();
         let trials = vec![Trial { what, kept: true, agreement }];
-        let mut search = Self { samples, settings, reference, fit, agreement, trials, units, alone, left };
+        let mut search =
+            Self { samples, settings, reference, fit, agreement, trials, units, work, alone, left };
         search.try_correction(progress)?;
         Ok(search)
     }
@@ -152,6 +157,9 @@ impl<'a> Search<'a> {
             {
                 break;
             }
+            if self.left_work(unit) > self.settings.most_work {
+                continue;
+            }
             progress(Progress { stage: Stage::Leaving, done: self.left.len(), of: self.settings.most_left });
             let units = self.left.keys().copied().chain([unit]);
             let nodes: BTreeSet<usize> = units.flat_map(|unit| self.units[unit].iter().copied()).collect();
@@ -165,6 +173,13 @@ impl<'a> Search<'a> {
             }
         }
         Ok(())
+    }
+
+    /// Returns the share of the multiply-adds that would be left in floats with this unit too.
+    fn left_work(&self, unit: usize) -> f64 {
+        let nodes = self.left.keys().chain([&unit]).flat_map(|&unit| &self.units[unit]);
+        let left: f64 = nodes.filter_map(|node| self.work.get(node)).sum();
+        left / self.work.values().sum::<f64>().max(1.0)
     }
 
     fn measure_alone(&mut self, progress: &mut dyn FnMut(Progress)) -> Result<(), QuantiseError> {
