@@ -170,9 +170,10 @@ pub struct QuantizeArgs {
     /// How the ranges of activations are chosen.
     #[arg(long, value_enum, default_value_t = RangeMethod::Auto)]
     pub method: RangeMethod,
-    /// Cut off a channel's greatest weights where that lowers its squared error.
-    #[arg(long)]
-    pub clip_weights: bool,
+    /// Cut off a channel's greatest weights where that lowers its squared error; `auto` keeps what brings the
+    /// outputs nearer to FP32.
+    #[arg(long, value_enum, default_value_t = Switch::Auto)]
+    pub clip_weights: Switch,
     /// How SiLU, x times the sigmoid of x, is quantised.
     #[arg(long, value_enum, default_value_t = SiluForm::Whole)]
     pub silu: SiluForm,
@@ -184,7 +185,7 @@ pub struct QuantizeArgs {
     pub correct_bias: Switch,
     /// Signal to noise ratio in dB that the last layers must reach; the most harmful layers stay in floats
     /// until they do.
-    #[arg(long, default_value_t = 20.0, value_name = "DB")]
+    #[arg(long, default_value_t = 25.0, value_name = "DB")]
     pub budget: f64,
     /// Layers that may stay in floats at most.
     #[arg(long, default_value_t = 8, value_name = "LAYERS")]

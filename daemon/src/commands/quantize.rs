@@ -126,7 +126,7 @@ fn settings(args: &QuantizeArgs) -> Settings {
             RangeMethod::Entropy => Some(Method::Entropy),
             RangeMethod::Mse => Some(Method::Mse),
         },
-        clipping: if args.clip_weights { Clipping::Mse } else { Clipping::None },
+        clip_weights: choice(args.clip_weights),
         composite: match args.silu {
             SiluForm::Whole => Composite::Whole,
             SiluForm::Split => Composite::Split,

@@ -43,7 +43,6 @@ pub use self::error::QuantiseError;
 pub use self::measure::Agreement;
 pub use self::range::{Affine, Method};
 pub use self::report::{Layer, Report, Trial};
-pub use self::weights::Clipping;
 
 use self::graph::Graph;
 use self::kinds::{Kind, kind};
@@ -77,8 +76,8 @@ pub enum Composite {
 pub struct Settings {
     /// How the ranges of activations are chosen; without one, whatever fares best.
     pub method: Option<Method>,
-    /// How far the weights reach.
-    pub clipping: Clipping,
+    /// Cutting off a channel's greatest weights, where that lowers its squared error.
+    pub clip_weights: Choice,
     /// Activation functions of several operations.
     pub composite: Composite,
     /// Cross-layer equalisation.
@@ -99,11 +98,11 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             method: None,
-            clipping: Clipping::None,
+            clip_weights: Choice::Auto,
             composite: Composite::Whole,
             equalise: Choice::Auto,
             correct_bias: Choice::Auto,
-            budget_db: 20.0,
+            budget_db: 25.0,
             most_left: 8,
             most_work: 0.04,
             probes: 2,
@@ -154,6 +153,7 @@ pub fn quantise(
     }
     search.try_methods(progress)?;
     search.try_equalisation(progress)?;
+    search.try_clipping()?;
     search.leave_harmful(progress)?;
     let mut written = search.fit.integers();
     written.shell.producer_name = "glassd".to_owned();

@@ -12,6 +12,7 @@ use super::observe::{Activations, observe};
 use super::placement::{Plan, chosen, units};
 use super::range::Method;
 use super::report::Trial;
+use super::weights::Clipping;
 use super::{Choice, Composite, Progress, QuantiseError, Settings, Stage};
 
 /// A layer must bring the model this much nearer to FP32 to be left in floats, in dB.
@@ -37,7 +38,7 @@ impl Fit {
         let quantised = chosen(&graph, &activations, &BTreeSet::new());
         let composite = settings.composite;
         let plan = Plan::new(&graph, &activations, quantised, settings.method, composite);
-        let weighting = Weighting { clipping: settings.clipping, ..Weighting::default() };
+        let weighting = Weighting::default();
         let (method, locals) = (settings.method, BTreeMap::new());
         Self { graph, activations, plan, weighting, method, composite, equalised: 0, locals }
     }
@@ -142,6 +143,17 @@ impl<'a> Search<'a> {
         let fit = Fit { graph, activations, equalised, ..self.fit.clone() };
         let fit = self.as_corrected(fit.replanned(self.fit.method, &BTreeSet::new()))?;
         self.attempt("cross-layer equalisation", fit, self.settings.equalise)
+    }
+
+    /// Cuts off the greatest weights where that is wanted, or helps.
+    pub(super) fn try_clipping(&mut self) -> Result<(), QuantiseError> {
+        if self.settings.clip_weights == Choice::Off {
+            return Ok(());
+        }
+        let mut fit = self.fit.clone();
+        fit.weighting.clipping = Clipping::Mse;
+        let fit = self.as_corrected(fit)?;
+        self.attempt("clipped weights", fit, self.settings.clip_weights)
     }
 
     /// Measures each layer alone, then leaves the most harmful ones in floats until the model is within its

@@ -1,11 +1,8 @@
 //! Weights in s8, symmetric, with a step for every output channel.
 
-use serde::{Deserialize, Serialize};
-
 /// How far the weights of a channel reach.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Clipping {
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Clipping {
     /// To the greatest.
     #[default]
     None,
