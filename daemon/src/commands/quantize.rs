@@ -6,9 +6,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
-use glassd_inference::quantise::{
-    Choice, Clipping, Composite, Method, Progress, Report, Settings, Stage, quantise,
-};
+use glassd_inference::quantise::{Choice, Composite, Method, Progress, Report, Settings, Stage, quantise};
 use glassd_inference::{Accelerator, InputContract, Tensor, sha256};
 use serde::Serialize;
 

@@ -17,7 +17,12 @@ pub(super) struct Plan {
     pub(super) steps: BTreeMap<String, Affine>,
     /// How the range of each class of tensors was chosen, with how many tensors.
     pub(super) methods: BTreeMap<Method, usize>,
+    /// What was chosen for each class, so that the next plan need not choose again.
+    pub(super) ranges: Ranges,
 }
+
+/// The steps of classes of tensors, and the method that chose them.
+pub(super) type Ranges = BTreeMap<Vec<String>, (Method, Affine)>;
 
 /// How much larger the squared error of a tensor may become by sharing the steps of a concatenation, where
 /// others read it too.
@@ -106,17 +111,23 @@ fn is_behind_weights(graph: &Graph, at: usize, chosen: &BTreeSet<usize>) -> bool
 }
 
 impl Plan {
-    /// Plans the quantisation of the chosen nodes; without a method the best is taken for each tensor.
+    /// Plans the quantisation of the chosen nodes; without a method the best is taken for each tensor. `known`
+    /// are ranges that were chosen by this method on these activations.
     pub(super) fn new(
         graph: &Graph,
         activations: &Activations,
         quantised: BTreeSet<usize>,
         method: Option<Method>,
         composite: Composite,
+        known: &Ranges,
     ) -> Self {
         let mut plan = Self { quantised, ..Self::default() };
         let readers = graph.readers();
         for class in classes(graph, activations, &plan.quantised) {
+            if let Some(&(method, steps)) = known.get(&class) {
+                plan.take(class, method, steps);
+                continue;
+            }
             let all = Histogram::merged(class.iter().map(|name| &activations[name]));
             let response = match class.as_slice() {
                 [only] => Response::to(graph, only, readers.get(only).map_or(&[], Vec::as_slice)),
@@ -124,8 +135,7 @@ impl Plan {
             };
             let by = |method| (method, by_method(&all, response, method));
             let (method, steps) = method.map_or_else(|| best(&all, response), by);
-            *plan.methods.entry(method).or_default() += class.len();
-            plan.steps.extend(class.into_iter().map(|name| (name, steps)));
+            plan.take(class, method, steps);
         }
         if composite == Composite::Whole {
             for tensor in inner(graph, &plan.quantised) {
@@ -133,6 +143,12 @@ impl Plan {
             }
         }
         plan
+    }
+
+    fn take(&mut self, class: Vec<String>, method: Method, steps: Affine) {
+        *self.methods.entry(method).or_default() += class.len();
+        self.steps.extend(class.iter().map(|name| (name.clone(), steps)));
+        self.ranges.insert(class, (method, steps));
     }
 
     /// Returns the same plan for these nodes alone.
@@ -187,8 +203,12 @@ fn classes(graph: &Graph, activations: &Activations, quantised: &BTreeSet<usize>
                 .all(|name| readers.get(name).is_none_or(|readers| readers.iter().all(is_inner)));
             let own = Histogram::merged(members.iter().map(|name| &activations[name]));
             let shared = Histogram::merged([joined, &own].into_iter());
-            let loss = best(&shared, Response::Identity).1.squared_error(&own, Response::Identity);
-            let own_error = best(&own, Response::Identity).1.squared_error(&own, Response::Identity);
+            // From end to end: which range is the best takes long to find, and hardly changes the answer.
+            let error = |of: &Histogram| {
+                by_method(of, Response::Identity, Method::MinMax).squared_error(&own, Response::Identity)
+            };
+            let loss = error(&shared);
+            let own_error = error(&own);
             if is_private || loss <= SHARING_LOSS * own_error {
                 classes.join(input, &node.output[0]);
             }

@@ -9,7 +9,7 @@ use super::equalise::equalise;
 use super::graph::Graph;
 use super::measure::{Agreement, Local, Reference, local};
 use super::observe::{Activations, observe};
-use super::placement::{Plan, chosen, units};
+use super::placement::{Plan, Ranges, chosen, units};
 use super::range::Method;
 use super::report::Trial;
 use super::weights::Clipping;
@@ -37,7 +37,7 @@ impl Fit {
     fn new(graph: Graph, activations: Activations, settings: &Settings) -> Self {
         let quantised = chosen(&graph, &activations, &BTreeSet::new());
         let composite = settings.composite;
-        let plan = Plan::new(&graph, &activations, quantised, settings.method, composite);
+        let plan = Plan::new(&graph, &activations, quantised, settings.method, composite, &Ranges::new());
         let weighting = Weighting::default();
         let (method, locals) = (settings.method, BTreeMap::new());
         Self { graph, activations, plan, weighting, method, composite, equalised: 0, locals }
@@ -46,7 +46,9 @@ impl Fit {
     /// Plans anew, by this method and without these nodes.
     fn replanned(&self, method: Option<Method>, left: &BTreeSet<usize>) -> Self {
         let quantised = chosen(&self.graph, &self.activations, left);
-        let plan = Plan::new(&self.graph, &self.activations, quantised, method, self.composite);
+        let none = Ranges::new();
+        let known = if method == self.method { &self.plan.ranges } else { &none };
+        let plan = Plan::new(&self.graph, &self.activations, quantised, method, self.composite, known);
         Self { plan, method, ..self.clone() }
     }
 
@@ -140,7 +142,9 @@ impl<'a> Search<'a> {
             return Ok(());
         }
         let activations = observe(&graph, self.samples, progress)?;
-        let fit = Fit { graph, activations, equalised, ..self.fit.clone() };
+        // Its activations have other ranges.
+        let plan = Plan::default();
+        let fit = Fit { graph, activations, plan, equalised, ..self.fit.clone() };
         let fit = self.as_corrected(fit.replanned(self.fit.method, &BTreeSet::new()))?;
         self.attempt("cross-layer equalisation", fit, self.settings.equalise)
     }

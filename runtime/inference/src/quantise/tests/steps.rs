@@ -12,7 +12,7 @@ use super::super::graph::Graph;
 use super::super::histogram::Histogram;
 use super::super::measure::local;
 use super::super::observe::observe;
-use super::super::placement::{Plan, chosen};
+use super::super::placement::{Plan, Ranges, chosen};
 use super::super::prepare::prepare;
 use super::super::proto::{float_of, integer};
 use super::super::range::{Affine, Method, best, by_method};
@@ -150,7 +150,8 @@ fn correction_lowers_the_mean_error() {
     let graph = Graph::read(&net.model("y")).unwrap();
     let activations = observe(&graph, &samples, &mut |_| {}).unwrap();
     let quantised = chosen(&graph, &activations, &BTreeSet::new());
-    let plan = Plan::new(&graph, &activations, quantised, Some(Method::MinMax), Composite::Whole);
+    let plan =
+        Plan::new(&graph, &activations, quantised, Some(Method::MinMax), Composite::Whole, &Ranges::new());
     let mean_shift = |weighting: &Weighting| -> f32 {
         let locals = local(&graph, &plan, weighting, &samples).unwrap();
         locals.values().flat_map(|local| &local.shift).map(|shift| shift.abs()).sum()
