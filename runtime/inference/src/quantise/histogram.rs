@@ -28,15 +28,15 @@ impl Histogram {
         f64::from(self.low) + (bin as f64 + 0.5) * self.width()
     }
 
-    /// Counts values.
-    pub(super) fn add(&mut self, values: &[f32]) {
+    /// Counts values, each as `weight`.
+    pub(super) fn add(&mut self, values: &[f32], weight: f64) {
         let (low, per_bin) = (f64::from(self.low), 1.0 / self.width());
         if !per_bin.is_finite() {
             return;
         }
         for &value in values.iter().filter(|value| **value != 0.0) {
             let bin = ((f64::from(value) - low) * per_bin) as usize;
-            self.counts[bin.min(BINS - 1)] += 1.0;
+            self.counts[bin.min(BINS - 1)] += weight;
         }
     }
 

@@ -17,6 +17,7 @@ mod equalise;
 mod error;
 mod graph;
 mod histogram;
+mod importance;
 mod kinds;
 mod measure;
 mod observe;

@@ -7,6 +7,7 @@ use tract_onnx::prelude::Tensor;
 use super::QuantiseError;
 use super::graph::Graph;
 use super::histogram::Histogram;
+use super::importance::importances;
 use super::kinds::{Kind, data_inputs, kind};
 use super::runner::{Runner, values};
 use super::{Progress, Stage};
@@ -14,8 +15,8 @@ use super::{Progress, Stage};
 /// The activations that can be quantised: their distributions over all samples.
 pub(super) type Activations = BTreeMap<String, Histogram>;
 
-/// Takes the number of a sample, that of a tensor, and its values.
-type Look<'a> = dyn FnMut(usize, usize, &[f32]) -> Result<(), QuantiseError> + 'a;
+/// Takes the number of a sample, that of a tensor, its shape and its values.
+type Look<'a> = dyn FnMut(usize, usize, &[usize], &[f32]) -> Result<(), QuantiseError> + 'a;
 
 /// Runs the model on every sample, twice: for the extremes, then for the counts between them.
 pub(super) fn observe(
@@ -33,16 +34,20 @@ pub(super) fn observe(
             for (at, tensor) in runner.run(sample)?.iter().enumerate() {
                 // Only floats are quantised; a shape that is computed with is none.
                 if let Some(values) = values(tensor) {
-                    look(index, at, values)?;
+                    look(index, at, tensor.shape(), values)?;
                 }
             }
             pass += 1;
         }
         Ok(())
     };
-    each(&mut |index, at, values| {
+    let mut channels = BTreeMap::new();
+    each(&mut |index, at, shape, values| {
         if !values.iter().all(|value| value.is_finite()) {
             return Err(QuantiseError::ActivationsNotFinite { tensor: names[at].clone(), index });
+        }
+        if let Some(&count) = shape.get(1) {
+            channels.insert(names[at].clone(), count);
         }
         let (low, high) = extremes[at].unwrap_or((0.0, 0.0));
         let low = values.iter().fold(low, |low, &value| low.min(value));
@@ -51,9 +56,16 @@ pub(super) fn observe(
     })?;
     let empty = |extremes: &Option<(f32, f32)>| extremes.map(|(low, high)| Histogram::new(low, high));
     let mut histograms: Vec<Option<Histogram>> = extremes.iter().map(empty).collect();
-    each(&mut |_, at, values| {
-        if let Some(histogram) = &mut histograms[at] {
-            histogram.add(values);
+    let importances = importances(graph, &channels);
+    each(&mut |_, at, shape, values| {
+        let Some(histogram) = &mut histograms[at] else { return Ok(()) };
+        match importances.get(&names[at]) {
+            Some(factors) if shape.get(1) == Some(&factors.len()) && !values.is_empty() => {
+                let inner = shape[2..].iter().product::<usize>().max(1);
+                let channels = values.chunks(inner).zip(factors.iter().cycle());
+                channels.for_each(|(channel, factor)| histogram.add(channel, *factor));
+            }
+            _ => histogram.add(values, 1.0),
         }
         Ok(())
     })?;

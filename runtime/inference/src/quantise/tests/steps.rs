@@ -24,7 +24,7 @@ fn counted(values: &[f32]) -> Histogram {
     let fold = |(low, high): (f32, f32), value: &f32| (low.min(*value), high.max(*value));
     let (low, high) = values.iter().fold((0.0, 0.0), fold);
     let mut histogram = Histogram::new(low, high);
-    histogram.add(values);
+    histogram.add(values, 1.0);
     histogram
 }
 
