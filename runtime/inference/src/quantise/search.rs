@@ -188,7 +188,11 @@ impl<'a> Search<'a> {
                 (self.fit, self.agreement) = (fit, agreement);
             }
         }
-        Ok(())
+        if self.left.is_empty() || self.fit.weighting.corrections.is_empty() {
+            return Ok(());
+        }
+        let again = self.as_corrected(self.fit.clone())?;
+        self.attempt("bias correction, of what is left", again, Choice::Auto)
     }
 
     /// Returns the share of the multiply-adds that would be left in floats with this unit too.

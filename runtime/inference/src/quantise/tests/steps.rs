@@ -10,6 +10,7 @@ use super::super::emit::{Form, Weighting, emit};
 use super::super::equalise::equalise;
 use super::super::graph::Graph;
 use super::super::histogram::Histogram;
+use super::super::importance::importances;
 use super::super::measure::local;
 use super::super::observe::observe;
 use super::super::placement::{Plan, Ranges, chosen};
@@ -216,15 +217,27 @@ fn integers_and_their_simulation_are_the_same_function() {
     let samples = net.samples(4);
     let graph = Graph::read(&net.model("y")).unwrap();
     let activations = observe(&graph, &samples, &mut |_| {}).unwrap();
-    let plan = Plan::new(
-        &graph,
-        &activations,
-        chosen(&graph, &activations, &BTreeSet::new()),
-        None,
-        Composite::Whole,
-    );
+    let quantised = chosen(&graph, &activations, &BTreeSet::new());
+    let plan = Plan::new(&graph, &activations, quantised, None, Composite::Whole, &Ranges::new());
     let both = [Form::Integers, Form::Simulated].map(|form| emit(&graph, &plan, &Weighting::default(), form));
     for sample in &samples {
         assert_near(&run(&both[0], "y", sample), &run(&both[1], "y", sample), 1e-4);
+    }
+}
+
+#[test]
+fn a_channel_counts_by_the_weights_behind_it() {
+    let mut net = Net::new(&[1, 2, 8, 8]);
+    net.node("Relu", &["x"], "a");
+    let mut weights = vec![0.1; 9];
+    weights.extend([1.0; 9]);
+    net.constant("w", &[2, 1, 3, 3], &weights);
+    net.node("Conv", &["a", "w"], "y").attribute = vec![integer("group", 2), integers("pads", &[1; 4])];
+    let graph = Graph::read(&net.model("y")).unwrap();
+    let channels = ["x", "a", "y"].map(|name| (name.to_owned(), 2)).into();
+    let found = importances(&graph, &channels);
+    for tensor in ["x", "a"] {
+        let [small, large] = found[tensor][..] else { panic!("{found:?}") };
+        assert!((large / small - 100.0).abs() < 0.1, "{tensor}: {small} and {large}");
     }
 }
