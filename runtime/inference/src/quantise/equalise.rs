@@ -8,8 +8,8 @@ use super::proto::integer_of;
 
 /// Rounds over chains of convolutions; the method converges within a few.
 const ROUNDS: usize = 20;
-/// A channel's factor is held within these, so that a nearly dead channel does not blow up the other side.
-const FACTORS: std::ops::RangeInclusive<f32> = 1e-2..=1e2;
+/// A channel's factor, over all rounds, is held within these: the bias of a nearly dead channel would grow with it.
+const FACTORS: std::ops::RangeInclusive<f32> = 0.1..=10.0;
 
 /// Two convolutions with nothing between them but an activation function that scales with its input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,8 +26,10 @@ pub(super) fn equalise(graph: &mut Graph) -> usize {
             graph.own_constant(node, input);
         }
     }
+    let mut totals = vec![Vec::new(); pairs.len()];
     for _ in 0..ROUNDS {
-        let moved = pairs.iter().map(|pair| equalised(graph, *pair)).fold(0.0, f32::max);
+        let each = pairs.iter().zip(&mut totals).map(|(pair, total)| equalised(graph, *pair, total));
+        let moved = each.fold(0.0, f32::max);
         if moved < 1e-3 {
             break;
         }
@@ -85,8 +87,9 @@ fn input_of(at: usize, shape: &[usize], groups: usize) -> usize {
     output / (shape[0] / groups) * shape[1] + within
 }
 
-/// Equalises one pair; returns the largest change of a channel, as the distance of its factor from 1.
-fn equalised(graph: &mut Graph, Pair { first, second }: Pair) -> f32 {
+/// Equalises one pair, whose channels have these factors so far; returns the largest change of a channel, as the
+/// distance of its factor from 1.
+fn equalised(graph: &mut Graph, Pair { first, second }: Pair, totals: &mut Vec<f32>) -> f32 {
     let weights = |at: usize| graph.floats(&graph.nodes[at].input[1]);
     let (Some((first_shape, mut before)), Some((second_shape, mut after)), Some(groups)) =
         (weights(first), weights(second), groups(graph, second))
@@ -103,11 +106,14 @@ fn equalised(graph: &mut Graph, Pair { first, second }: Pair) -> f32 {
         let channel = input_of(at, &second_shape, groups);
         read[channel] = read[channel].max(weight.abs());
     }
-    let factor = |(made, read): (&f32, &f32)| {
+    totals.resize(channels, 1.0);
+    let factor = |((made, read), total): ((&f32, &f32), &mut f32)| {
         let factor = (made / read).sqrt();
-        if factor.is_normal() { factor.clamp(*FACTORS.start(), *FACTORS.end()) } else { 1.0 }
+        let wanted = if factor.is_normal() { *total * factor } else { *total };
+        let before = std::mem::replace(total, wanted.clamp(*FACTORS.start(), *FACTORS.end()));
+        *total / before
     };
-    let factors: Vec<f32> = made.iter().zip(&read).map(factor).collect();
+    let factors: Vec<f32> = made.iter().zip(&read).zip(totals).map(factor).collect();
     before.iter_mut().enumerate().for_each(|(at, weight)| *weight /= factors[at / inner]);
     for (at, weight) in after.iter_mut().enumerate() {
         *weight *= factors[input_of(at, &second_shape, groups)];
