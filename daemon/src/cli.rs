@@ -150,6 +150,105 @@ pub enum ModelsCommand {
         #[arg(long, default_value_t = 1.0)]
         seconds: f64,
     },
+    /// Brings an FP32 ONNX model to INT8, and tells what that cost.
+    Quantize(QuantizeArgs),
+}
+
+/// How a model is quantised.
+#[derive(Clone, Debug, Args)]
+pub struct QuantizeArgs {
+    /// The FP32 model, an ONNX file.
+    pub model: PathBuf,
+    /// A folder of JPEGs like those that the model will see; best not those that it is scored on.
+    #[arg(long, value_name = "DIR")]
+    pub calibrate: PathBuf,
+    /// How pictures become the input, where no entry of the manifest has this file's SHA-256: the keys of
+    /// `[model.input]`, separated by commas.
+    #[arg(long, value_name = "KEYS")]
+    pub input: Option<String>,
+    /// The form that is written.
+    #[arg(long, value_enum, default_value_t = QuantizedFormat::Qdq)]
+    pub format: QuantizedFormat,
+    /// The INT8 model (default: beside the model, with `_int8` in its name).
+    #[arg(long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Write the report to this file too, as JSON.
+    #[arg(long, value_name = "FILE")]
+    pub report: Option<PathBuf>,
+    /// Pictures to calibrate on at most, spread over the folder.
+    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub images: u32,
+    /// How the ranges of activations are chosen.
+    #[arg(long, value_enum, default_value_t = RangeMethod::Auto)]
+    pub method: RangeMethod,
+    /// Cut off a channel's greatest weights where that lowers its squared error; `auto` keeps what brings the
+    /// outputs nearer to FP32.
+    #[arg(long, value_enum, default_value_t = Switch::Auto)]
+    pub clip_weights: Switch,
+    /// How SiLU, x times the sigmoid of x, is quantised.
+    #[arg(long, value_enum, default_value_t = SiluForm::Whole)]
+    pub silu: SiluForm,
+    /// Equalise consecutive convolutions; `auto` keeps what brings the outputs nearer to FP32.
+    #[arg(long, value_enum, default_value_t = Switch::Auto)]
+    pub equalise: Switch,
+    /// Correct biases by what quantising adds in the mean; `auto` keeps what brings the outputs nearer to FP32.
+    #[arg(long, value_enum, default_value_t = Switch::Auto)]
+    pub correct_bias: Switch,
+    /// Signal to noise ratio in dB that the last layers must reach; the most harmful layers stay in floats
+    /// until they do.
+    #[arg(long, default_value_t = 25.0, value_name = "DB")]
+    pub budget: f64,
+    /// Layers that may stay in floats at most.
+    #[arg(long, default_value_t = 8, value_name = "LAYERS")]
+    pub leave: usize,
+    /// Share of the multiply-adds that may stay in floats at most, 0 to 1.
+    #[arg(long, default_value_t = 0.04, value_name = "SHARE", value_parser = parse_share)]
+    pub leave_work: f64,
+    /// Pictures that each layer is measured alone on; 0 leaves that out, and then no layer stays in floats.
+    #[arg(long, default_value_t = 2, value_name = "PICTURES")]
+    pub probes: usize,
+}
+
+/// In which form a quantised model is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum QuantizedFormat {
+    /// `QuantizeLinear` and `DequantizeLinear` around the operations, of opset 13.
+    Qdq,
+}
+
+/// How the ranges of activations are chosen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum RangeMethod {
+    /// Whatever brings the outputs nearest to FP32.
+    Auto,
+    /// From the least value to the greatest.
+    MinMax,
+    /// What holds all but one value in 10 000 on either side.
+    Percentile,
+    /// Least divergence of the distribution.
+    Entropy,
+    /// Least squared error.
+    Mse,
+}
+
+/// How a SiLU is quantised.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum SiluForm {
+    /// As one function, nothing rounded within.
+    Whole,
+    /// As a sigmoid and a product, each rounded: what onnxruntime has kernels for.
+    Split,
+}
+
+/// Whether something is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Switch {
+    /// If it helps.
+    Auto,
+    /// In any case.
+    On,
+    /// Not at all.
+    Off,
 }
 
 /// What to do with policies.
@@ -181,6 +280,11 @@ pub enum WhichQuery {
 fn parse_fps(text: &str) -> Result<f32, String> {
     let fps = text.parse::<f32>().map_err(|error| error.to_string())?;
     if (0.1..=60.0).contains(&fps) { Ok(fps) } else { Err("frames a second are 0.1 to 60".to_owned()) }
+}
+
+fn parse_share(text: &str) -> Result<f64, String> {
+    let share = text.parse::<f64>().map_err(|error| error.to_string())?;
+    if (0.0..=1.0).contains(&share) { Ok(share) } else { Err("a share is 0 to 1".to_owned()) }
 }
 
 fn parse_query(text: &str) -> Result<WhichQuery, glassd_core::ids::InvalidQueryId> {

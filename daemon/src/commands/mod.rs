@@ -5,6 +5,7 @@ mod check;
 #[cfg(feature = "demo")]
 mod demo;
 mod models;
+mod quantize;
 mod replay;
 mod run;
 mod why;

@@ -1,4 +1,4 @@
-//! `glassd models list|verify`.
+//! `glassd models list|verify`; `quantize` has a module of its own.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -10,12 +10,13 @@ use glassd_inference::{Accelerator, Isa};
 use crate::cli::ModelsCommand;
 use crate::config::Config;
 
-/// Lists or verifies the embedded models and those of the manifest.
+/// Lists or verifies the embedded models and those of the manifest, or quantises one.
 pub(super) fn run(config: &Config, command: &ModelsCommand) -> anyhow::Result<ExitCode> {
     match command {
         ModelsCommand::List => list(config),
         ModelsCommand::Verify { name } => verify(config, name.as_deref()),
         ModelsCommand::Explain { model, json, seconds } => explain(config, model, *json, *seconds),
+        ModelsCommand::Quantize(args) => super::quantize::run(config, args),
     }
 }
 

@@ -41,6 +41,11 @@ impl InputContract {
         Signature { datum, shape }.expect_only(inputs, "input")
     }
 
+    /// Returns a picture as the input tensor of a model, to calibrate on.
+    pub fn sample(&self, image: &Image) -> Tensor {
+        self.tensor(image).0
+    }
+
     /// Brings a picture in; also tells where it lies.
     pub(crate) fn tensor(&self, image: &Image) -> (Tensor, Placement) {
         let placement = self.placement(image);

@@ -5,6 +5,8 @@
 //! [`Classifier`] turn an image into detections and labels. Models are described by a [`Manifest`] and
 //! trusted only after [`ModelStore::verify`].
 //!
+//! [`quantise`] brings a model from FP32 to INT8.
+//!
 //! It leaves out threads, queues and clocks (the daemon has them), and knows no glasses.
 //!
 //! Invariants:
@@ -23,6 +25,7 @@ mod explain;
 mod input;
 mod int8;
 mod manifest;
+pub mod quantise;
 mod store;
 
 pub use accelerator::{Accelerator, InferenceError, LoadError, PreparedModel, Session, Signature};

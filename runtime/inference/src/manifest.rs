@@ -281,8 +281,6 @@ impl ModelEntry {
     fn problems(&self) -> Vec<String> {
         let Self { input, thresholds, calibration, .. } = self;
         let share = |value: f32| (0.0..=1.0).contains(&value);
-        let side = |pixels| (1..=4096).contains(&pixels);
-        let as_is = input.scale == 1.0 && input.offset == 0.0;
         let is_name = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
         let rules = [
             (
@@ -291,10 +289,6 @@ impl ModelEntry {
             ),
             (!is_file_name(&self.file), "file: a file name without a folder"),
             (!is_sha256(&self.sha256), "sha256: 64 hexadecimal digits"),
-            (!side(input.width) || !side(input.height), "input.width, input.height: 1 to 4096"),
-            (!(input.scale.is_finite() && input.offset.is_finite()), "input.scale, input.offset: finite"),
-            (input.level == Level::U8 && !as_is, "input.scale, input.offset: not with type u8"),
-            (!(share(input.keep) && input.keep > 0.0), "input.keep: above 0, to 1"),
             (!share(thresholds.floor), "thresholds.floor: 0 to 1"),
             (!(thresholds.floor..=1.0).contains(&thresholds.decision), "thresholds.decision: floor to 1"),
             (!share(thresholds.overlap), "thresholds.overlap: 0 to 1"),
@@ -306,7 +300,33 @@ impl ModelEntry {
             ),
         ];
         let broken = rules.iter().filter(|(broken, _)| *broken).map(|(_, rule)| (*rule).to_owned());
-        broken.chain(self.task.problem()).map(|rule| format!("model {:?}: {rule}", self.name)).collect()
+        let broken = broken.chain(input.problems().map(str::to_owned)).chain(self.task.problem());
+        broken.map(|rule| format!("model {:?}: {rule}", self.name)).collect()
+    }
+}
+
+impl InputContract {
+    /// Reads the keys of `[model.input]`, separated by commas, and checks every value.
+    pub fn parse(keys: &str) -> Result<Self, ManifestError> {
+        let table: std::collections::BTreeMap<String, Self> =
+            toml::from_str(&format!("input = {{ {keys} }}"))
+                .map_err(|e| ManifestError::Syntax(e.to_string()))?;
+        let input = table.get("input").ok_or_else(|| ManifestError::Syntax("no input".to_owned()))?;
+        let problems: Vec<String> = input.problems().map(str::to_owned).collect();
+        if problems.is_empty() { Ok(*input) } else { Err(ManifestError::Invalid(problems)) }
+    }
+
+    /// Lists what is wrong with the values, each with its key.
+    fn problems(&self) -> impl Iterator<Item = &'static str> {
+        let side = |pixels| (1..=4096).contains(&pixels);
+        let as_is = self.scale == 1.0 && self.offset == 0.0;
+        let rules = [
+            (!side(self.width) || !side(self.height), "input.width, input.height: 1 to 4096"),
+            (!(self.scale.is_finite() && self.offset.is_finite()), "input.scale, input.offset: finite"),
+            (self.level == Level::U8 && !as_is, "input.scale, input.offset: not with type u8"),
+            (!(self.keep > 0.0 && self.keep <= 1.0), "input.keep: above 0, to 1"),
+        ];
+        rules.into_iter().filter(|(broken, _)| *broken).map(|(_, rule)| rule)
     }
 }
 
