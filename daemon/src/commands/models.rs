@@ -94,7 +94,7 @@ fn explain(config: &Config, name: &str, json: bool, seconds: f64) -> anyhow::Res
     let total: Duration = nodes.iter().map(|node| node.time).sum();
     let macs: u64 = nodes.iter().map(|node| node.macs).sum();
     let share = |part: f64, whole: f64| 100.0 * part / whole.max(f64::MIN_POSITIVE);
-    println!("{:>9} {:>6} {:>9}  {:22} {:28} {}", "us", "time", "Mmac", "operation", "output", "node");
+    println!("{:>9} {:>6} {:>9}  {:22} {:28} node", "us", "time", "Mmac", "operation", "output");
     for node in nodes.iter().filter(|node| node.time > Duration::ZERO) {
         println!(
             "{:9.1} {:5.1}% {:9.3}  {:22} {:28} {}",

@@ -115,19 +115,13 @@ fn plain(text: &str) -> String {
 }
 
 impl Gateway {
-    pub(super) fn handle_ask(
-        &mut self,
-        id: QueryId,
-        glasses: Option<GlassesId>,
-        text: String,
-        source: Source,
-    ) {
+    pub(super) fn handle_ask(&mut self, id: QueryId, glasses: Option<GlassesId>, text: &str, source: Source) {
         if self.queries.contains_key(&id) || self.ended.iter().any(|(ended, _)| *ended == id) {
             self.effects.count(Counter::QueriesRejected("repeated"));
             return;
         }
         let glasses = glasses.or_else(|| self.only_glasses());
-        let mut query = self.new_query(id, glasses, plain(&text), source, self.now);
+        let mut query = self.new_query(id, glasses, plain(text), source, self.now);
         let refusal = if query.text.is_empty() {
             Some(("empty", "The question is empty."))
         } else if query.text.len() > MAX_QUESTION {

@@ -101,7 +101,7 @@ impl Gateway {
                 if let Some(Some(Trigger::Button)) = trigger {
                     let query = QueryId(self.rng.next_u64());
                     let text = self.settings.button_question.clone();
-                    self.handle_ask(query, Some(glasses), text, Source::Button);
+                    self.handle_ask(query, Some(glasses), &text, Source::Button);
                 }
             }
             Input::Frame { glasses, jpeg, orientation } => {
@@ -125,7 +125,7 @@ impl Gateway {
                 }
             }
             Input::ImagePrepared { query, result } => self.handle_image_prepared(query, result),
-            Input::Ask { query, glasses, text, source } => self.handle_ask(query, glasses, text, source),
+            Input::Ask { query, glasses, text, source } => self.handle_ask(query, glasses, &text, source),
             Input::Restored(row) => self.handle_restored(row),
             Input::Stored { query } => self.handle_stored(query),
             Input::StoreFailed { query, reason } => self.handle_store_failed(query, &reason),

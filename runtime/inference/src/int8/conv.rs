@@ -92,7 +92,7 @@ impl Convolution {
         if rows.is_empty() || columns == 0 {
             return;
         }
-        let whole_quads = self.segments.length() % kernels::QUAD == 0;
+        let whole_quads = self.segments.length().is_multiple_of(kernels::QUAD);
         if self.window.is_point() && whole_quads {
             let start = rows.start * size[1] * self.input_channels;
             let pixels = rows.len() * size[1];

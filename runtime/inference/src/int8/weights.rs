@@ -121,7 +121,6 @@ pub(crate) struct Segments {
     pub(crate) quads: usize,
     /// Window columns in a segment: all of a row where they lie side by side.
     pub(crate) columns: usize,
-    window_columns: usize,
     channels: usize,
 }
 
@@ -133,7 +132,6 @@ impl Segments {
             count: window.size[0] * window.size[1] / columns,
             quads: (columns * channels).div_ceil(QUAD),
             columns,
-            window_columns: window.size[1],
             channels,
         }
     }
@@ -145,9 +143,7 @@ impl Segments {
 
     /// Returns (tap, channel) at a place of a segment; none in what fills up the last quad.
     fn source(&self, segment: usize, place: usize) -> Option<(usize, usize)> {
-        let within = (place < self.length())
-            .then(|| (segment * self.columns + place / self.channels, place % self.channels));
-        debug_assert!(self.count * self.columns % self.window_columns == 0);
-        within
+        (place < self.length())
+            .then(|| (segment * self.columns + place / self.channels, place % self.channels))
     }
 }

@@ -22,11 +22,11 @@ fn exp(x: __m512) -> __m512 {
     let two = _mm512_mul_ps(x, _mm512_set1_ps(std::f32::consts::LOG2_E));
     let whole = _mm512_roundscale_ps::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(two);
     // ln 2 in two parts, so that the difference keeps its digits.
-    let rest = _mm512_fnmadd_ps(whole, _mm512_set1_ps(0.693_359_375), x);
+    let rest = _mm512_fnmadd_ps(whole, _mm512_set1_ps(0.693_359_4), x);
     let rest = _mm512_fnmadd_ps(whole, _mm512_set1_ps(-2.121_944_4e-4), rest);
     // Cephes' expf polynomial.
     let mut poly = _mm512_set1_ps(1.987_569_1e-4);
-    for coefficient in [1.398_199_9e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 5.000_000_1e-1] {
+    for coefficient in [1.398_2e-3, 8.333_452e-3, 4.166_58e-2, 0.166_666_65, 0.5] {
         poly = _mm512_fmadd_ps(poly, rest, _mm512_set1_ps(coefficient));
     }
     let square = _mm512_mul_ps(rest, rest);

@@ -184,7 +184,7 @@ impl Lowering<'_> {
             }
             Filter::Whole { .. } => {
                 let layer =
-                    self.convolve(sums, sums.multiplier(target.scale), |_| Finish::Levels(rounding, None));
+                    self.convolve(sums, &sums.multiplier(target.scale), |_| Finish::Levels(rounding, None));
                 self.emit(of, layer, &[sums.input.outlet])?
             }
         };
@@ -194,13 +194,13 @@ impl Lowering<'_> {
     fn convolve(
         &self,
         sums: &Sums,
-        multiplier: Vec<f32>,
+        multiplier: &[f32],
         finish: impl FnOnce(&dyn Fn(&[f32]) -> Vec<f32>) -> Finish,
     ) -> Convolve {
         let convolution = sums.filter.convolution(&sums.window);
         let scaling = Scaling {
             bias: convolution.spread(&sums.start()),
-            multiplier: convolution.spread(&multiplier),
+            multiplier: convolution.spread(multiplier),
             fill: sums.input_zero_point as u8,
         };
         let finish = finish(&|values| convolution.spread(values));
@@ -219,7 +219,7 @@ impl Lowering<'_> {
         let multiplier = sums.multiplier(1.0);
         let zeros = vec![0.0; sums.filter.outputs()];
         let bounds = sums.bounds;
-        let layer = self.convolve(sums, multiplier, |spread| Finish::Floats(spread(&zeros), bounds));
+        let layer = self.convolve(sums, &multiplier, |spread| Finish::Floats(spread(&zeros), bounds));
         let outlet = self.emit(of, layer, &[sums.input.outlet])?;
         match sums.layout {
             Layout::Natural => Ok(outlet),
@@ -251,7 +251,7 @@ impl Lowering<'_> {
                 self.emit(of, CombineTables { combination }, &inputs)?
             }
         };
-        Ok(Stored { outlet, ..a.stored.clone() })
+        Ok(Stored { outlet, ..a.stored })
     }
 
     fn rounded_mean(&mut self, mean: &Mean, target: Target, of: &str) -> TractResult<Stored> {
