@@ -20,7 +20,7 @@ use std::io::BufRead;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use glassd_inference::{Accelerator, DatumType, Detector, LoadError, Manifest, Session, Tensor};
+use glassd_inference::{Accelerator, DatumType, Detector, LoadError, Manifest, Session, Tensor, Threads};
 use glassd_media::{Image, decode};
 
 /// What one iteration does.
@@ -68,17 +68,18 @@ impl Arguments {
 /// than what is.
 fn loaded(arguments: &Arguments, model: &Path, threads: usize) -> Result<Work, LoadError> {
     let onnx = std::fs::read(model).unwrap();
-    // The one place for it: `glassd_inference` runs on the calling thread alone until it can be told more.
-    let _ = threads;
+    let threads = (threads > 1).then(|| Threads::new(threads).expect("threads start"));
     if let Some(entry) = arguments.option("--entry") {
         let manifest = std::fs::read_to_string(arguments.option("--manifest").unwrap()).unwrap();
         let models = Manifest::parse(&manifest).unwrap().models;
         let entry = models.into_iter().find(|model| model.name == entry).expect("an entry of that name");
-        let detector = Box::new(Detector::from_bytes(&entry, &onnx)?);
+        let mut detector = Box::new(Detector::from_bytes(&entry, &onnx)?);
+        threads.iter().for_each(|threads| detector.divide_between(threads));
         let image = std::fs::read(arguments.option("--image").unwrap()).unwrap();
         return Ok(Work::Detect { detector, image: decode(&image).unwrap() });
     }
-    let session = Accelerator::Cpu.prepare(&onnx)?.open().expect("a prepared model opens");
+    let mut session = Accelerator::Cpu.prepare(&onnx)?.open().expect("a prepared model opens");
+    threads.iter().for_each(|threads| session.divide_between(threads));
     Ok(Work::Model { session, inputs: inputs(Path::new(arguments.option("--inputs").unwrap())) })
 }
 

@@ -10,6 +10,7 @@ use tract_onnx::prelude::{
 };
 use tract_onnx::tract_hir::infer::{DimFact, Factoid};
 
+use crate::int8::Threads;
 use crate::{exact_softmax, int8};
 
 /// Something that runs models.
@@ -91,6 +92,7 @@ impl std::fmt::Display for Signature {
 #[derive(Debug)]
 pub struct Session {
     state: TypedSimpleState,
+    threads: Option<Threads>,
 }
 
 impl Accelerator {
@@ -192,7 +194,7 @@ impl PreparedModel {
 
     /// Opens a session: the state of one stream.
     pub fn open(&self) -> Result<Session, InferenceError> {
-        Ok(Session { state: self.plan.spawn().map_err(failed)? })
+        Ok(Session { state: self.plan.spawn().map_err(failed)?, threads: None })
     }
 
     pub(crate) fn plan(&self) -> &Arc<TypedRunnableModel> {
@@ -211,10 +213,22 @@ impl PreparedModel {
 }
 
 impl Session {
+    /// Divides large layers between threads from now on.
+    pub fn divide_between(&mut self, threads: &Threads) {
+        self.threads = Some(threads.clone());
+    }
+
     /// Runs the model on its inputs, in the shapes, types and order that it was made for.
     pub fn run(&mut self, inputs: impl IntoIterator<Item = Tensor>) -> Result<Vec<Tensor>, InferenceError> {
         use tract_onnx::prelude::IntoTensor;
-        let outputs = self.state.run(inputs.into_iter().map(Into::into).collect()).map_err(failed)?;
+        let inputs: Vec<Tensor> = inputs.into_iter().collect();
+        let Self { state, threads } = self;
+        // Values are made on the thread that runs: tract's are not for passing between threads.
+        let run = || state.run(inputs.into_iter().map(Into::into).collect()).map_err(failed);
+        let outputs = match threads {
+            Some(threads) => threads.run(run),
+            None => run(),
+        }?;
         Ok(outputs.into_iter().map(IntoTensor::into_tensor).collect())
     }
 }

@@ -35,7 +35,7 @@ pub use coco::COCO_LABELS;
 pub use detect::{Detection, Detector};
 pub use embedded::embedded;
 pub use explain::NodeReport;
-pub use int8::Isa;
+pub use int8::{Isa, Threads, ThreadsError};
 pub use manifest::{
     BuiltinLabels, Check, ClassifyHead, DetectHead, Fit, InputContract, Labels, Layout, Level, Manifest,
     ManifestError, ModelEntry, Order, Task, Thresholds, Vocabulary,

@@ -8,6 +8,7 @@ use tract_onnx::prelude::DatumType;
 
 use self::heads::Head;
 use crate::accelerator::{Accelerator, InferenceError, LoadError, PreparedModel, Session, Signature, floats};
+use crate::int8::Threads;
 use crate::manifest::{Labels, ModelEntry, Task, Thresholds, Vocabulary};
 use crate::store::{Flaw, judged};
 
@@ -90,6 +91,11 @@ impl Detector {
             left < right && top < bottom
         };
         Ok(overlap::suppressed(&candidates, overlap).iter().map(detection).filter(is_visible).collect())
+    }
+
+    /// Divides large layers between threads from now on.
+    pub fn divide_between(&mut self, threads: &Threads) {
+        self.session.divide_between(threads);
     }
 
     /// Runs on the check sample and judges what comes out.

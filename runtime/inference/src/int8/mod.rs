@@ -14,3 +14,4 @@ mod window;
 pub use kernels::Isa;
 pub(crate) use lower::{is_quantised, lowered};
 pub(crate) use operators::spelled_out;
+pub use pool::{Threads, ThreadsError};

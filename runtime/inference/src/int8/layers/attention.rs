@@ -5,7 +5,7 @@ use tract_onnx::tract_core::internal::{DatumType, TDim, TValue, TVec, Tensor, Tr
 use tract_onnx::tract_core::broadcast::multi_broadcast;
 
 use super::super::kernels::{self, FloatProduct, Isa, unwritten};
-use super::super::pool::for_rows;
+use super::super::pool::{FLOAT, MOVED, for_rows};
 use super::{Layer, dims, floats, sides};
 
 /// Softmax along one axis.
@@ -31,9 +31,9 @@ impl Layer for Softmax {
         let inner: usize = shape[self.axis + 1..].iter().product();
         let mut output = unwritten::<f32>(shape)?;
         let matrices = input.len().checked_div(length * inner).unwrap_or(0);
-        // Where the axis is the last one any row may go to any thread, else any matrix.
-        let (pieces, each) = if inner == 1 { (matrices, length) } else { (matrices, length * inner) };
-        for_rows(pieces, output.try_as_plain_ram_mut()?.as_slice_mut::<f32>()?, |rows, part| {
+        let each = length * inner;
+        let work = input.len() as u64 * MOVED;
+        for_rows(matrices, output.try_as_plain_ram_mut()?.as_slice_mut::<f32>()?, work, |rows, part| {
             for (row, part) in rows.zip(part.chunks_exact_mut(each)) {
                 part.copy_from_slice(&input[row * each..][..each]);
                 match inner {
@@ -80,27 +80,34 @@ impl Layer for MultiplyMatrices {
         let outer = &shape[..rank - 2];
         let matrices: usize = outer.iter().product();
         // Every row of every matrix is one row of the whole.
-        for_rows(matrices * rows, output.try_as_plain_ram_mut()?.as_slice_mut::<f32>()?, |range, part| {
-            let mut done = range.start;
-            let mut rest = part;
-            while done < range.end && columns > 0 {
-                let (matrix, first) = (done / rows, done % rows);
-                let count = (rows - first).min(range.end - done);
-                let (now, later) = rest.split_at_mut(count * columns);
-                let left_at = place(matrix, outer, &left_shape[..left_shape.len() - 2]) * rows + first;
-                let right_at = place(matrix, outer, &right_shape[..right_shape.len() - 2]) * depth * columns;
-                let mut product = FloatProduct {
-                    sides: [count, depth, columns],
-                    strides: [depth, columns, columns],
-                    left: &left[left_at * depth..][..count * depth],
-                    right: &right[right_at..][..depth * columns],
-                    output: now,
-                };
-                kernels::multiply_floats(Isa::best(), &mut product);
-                done += count;
-                rest = later;
-            }
-        });
+        let work = (matrices * rows * columns * depth) as u64 * FLOAT;
+        for_rows(
+            matrices * rows,
+            output.try_as_plain_ram_mut()?.as_slice_mut::<f32>()?,
+            work,
+            |range, part| {
+                let mut done = range.start;
+                let mut rest = part;
+                while done < range.end && columns > 0 {
+                    let (matrix, first) = (done / rows, done % rows);
+                    let count = (rows - first).min(range.end - done);
+                    let (now, later) = rest.split_at_mut(count * columns);
+                    let left_at = place(matrix, outer, &left_shape[..left_shape.len() - 2]) * rows + first;
+                    let right_at =
+                        place(matrix, outer, &right_shape[..right_shape.len() - 2]) * depth * columns;
+                    let mut product = FloatProduct {
+                        sides: [count, depth, columns],
+                        strides: [depth, columns, columns],
+                        left: &left[left_at * depth..][..count * depth],
+                        right: &right[right_at..][..depth * columns],
+                        output: now,
+                    };
+                    kernels::multiply_floats(Isa::best(), &mut product);
+                    done += count;
+                    rest = later;
+                }
+            },
+        );
         Ok(output)
     }
 }

@@ -9,7 +9,7 @@ use tract_onnx::tract_core::internal::{
 use super::super::conv::{Convolution, RowsOut, Scaling};
 use super::super::depthwise::Depthwise;
 use super::super::kernels::{self, Isa, Rounding, unwritten};
-use super::super::pool::for_rows;
+use super::super::pool::{MOVED, for_rows};
 use super::{Layer, dims, expect, floats, levels, sides};
 
 /// What becomes of the sums.
@@ -56,24 +56,34 @@ impl Layer for Convolve {
         match &self.finish {
             Finish::Levels(rounding, table) => {
                 let mut output = unwritten::<u8>(&self.shape)?;
-                for_rows(rows, output.try_as_plain_ram_mut()?.as_slice_mut::<u8>()?, |rows, part| {
-                    let out = RowsOut::Quantised(&mut *part, *rounding);
-                    self.convolution.run(isa, input, self.size, &self.scaling, rows, out);
-                    if let Some(table) = table {
-                        kernels::look_up_in_place(isa, table, part);
-                    }
-                });
+                for_rows(
+                    rows,
+                    output.try_as_plain_ram_mut()?.as_slice_mut::<u8>()?,
+                    self.macs(),
+                    |rows, part| {
+                        let out = RowsOut::Quantised(&mut *part, *rounding);
+                        self.convolution.run(isa, input, self.size, &self.scaling, rows, out);
+                        if let Some(table) = table {
+                            kernels::look_up_in_place(isa, table, part);
+                        }
+                    },
+                );
                 Ok(output)
             }
             Finish::Floats(addend, [low, high]) => {
                 let mut output = unwritten::<f32>(&self.shape)?;
-                for_rows(rows, output.try_as_plain_ram_mut()?.as_slice_mut::<f32>()?, |rows, part| {
-                    let out = RowsOut::Float(&mut *part, addend);
-                    self.convolution.run(isa, input, self.size, &self.scaling, rows, out);
-                    if *low > f32::NEG_INFINITY || *high < f32::INFINITY {
-                        part.iter_mut().for_each(|value| *value = value.clamp(*low, *high));
-                    }
-                });
+                for_rows(
+                    rows,
+                    output.try_as_plain_ram_mut()?.as_slice_mut::<f32>()?,
+                    self.macs(),
+                    |rows, part| {
+                        let out = RowsOut::Float(&mut *part, addend);
+                        self.convolution.run(isa, input, self.size, &self.scaling, rows, out);
+                        if *low > f32::NEG_INFINITY || *high < f32::INFINITY {
+                            part.iter_mut().for_each(|value| *value = value.clamp(*low, *high));
+                        }
+                    },
+                );
                 Ok(output)
             }
         }
@@ -116,12 +126,17 @@ impl Layer for ConvolveDepthwise {
         let input = levels(&inputs[0])?;
         let mut output = unwritten::<u8>(&self.shape)?;
         let rows = self.depthwise.window().output(self.size).map_or(0, |[rows, _]| rows);
-        for_rows(rows, output.try_as_plain_ram_mut()?.as_slice_mut::<u8>()?, |rows, part| {
-            self.depthwise.run(input, self.size, &self.scaling, self.rounding, rows, part);
-            if let Some(table) = &self.table {
-                kernels::look_up_in_place(Isa::best(), table, part);
-            }
-        });
+        for_rows(
+            rows,
+            output.try_as_plain_ram_mut()?.as_slice_mut::<u8>()?,
+            self.macs() * MOVED,
+            |rows, part| {
+                self.depthwise.run(input, self.size, &self.scaling, self.rounding, rows, part);
+                if let Some(table) = &self.table {
+                    kernels::look_up_in_place(Isa::best(), table, part);
+                }
+            },
+        );
         Ok(output)
     }
 
@@ -207,7 +222,8 @@ impl Layer for ConvolveDynamic {
             None => (size[1], [size[1], 1]),
         };
         let mut output = unwritten::<f32>(&shape)?;
-        for_rows(rows, output.try_as_plain_ram_mut()?.as_slice_mut::<f32>()?, |rows, part| {
+        let work = (shape.iter().product::<usize>() * self.convolution.depth()) as u64;
+        for_rows(rows, output.try_as_plain_ram_mut()?.as_slice_mut::<f32>()?, work, |rows, part| {
             let out = RowsOut::Float(part, &self.addend);
             self.convolution.run(Isa::best(), input, size_of_one, &scaling, rows, out);
         });

@@ -3,7 +3,7 @@
 use tract_onnx::tract_core::internal::{DatumType, TDim, TValue, TVec, Tensor, TractResult, bail, ensure};
 
 use super::super::kernels::{self, Addition, Combination, Combine, Isa, Rounding, unwritten};
-use super::super::pool::for_rows;
+use super::super::pool::{MOVED, for_rows};
 use super::layout::transpose;
 use super::{Layer, dims, floats, levels, sides};
 
@@ -29,7 +29,10 @@ impl Layer for LookUp {
         let mut output = unwritten::<u8>(inputs[0].shape())?;
         let mut view = output.try_as_plain_ram_mut()?;
         let part = view.as_slice_mut::<u8>()?;
-        kernels::look_up(Isa::best(), &self.table, levels(&inputs[0])?, part);
+        let input = levels(&inputs[0])?;
+        for_rows(input.len(), part, input.len() as u64, |range, part| {
+            kernels::look_up(Isa::best(), &self.table, &input[range], part);
+        });
         Ok(output)
     }
 }
@@ -149,13 +152,16 @@ fn quantised(
             let mut output = unwritten::<u8>(shape)?;
             let mut view = output.try_as_plain_ram_mut()?;
             let part = view.as_slice_mut::<u8>()?;
-            kernels::quantise(isa, inverse_scale, rounding, input, part);
+            for_rows(input.len(), part, input.len() as u64 * MOVED, |range, part| {
+                kernels::quantise(isa, inverse_scale, rounding, &input[range], part);
+            });
             Ok(output)
         }
         Spread::Channels => {
             let mut output = unwritten::<u8>(&sides(&channels_last(&dims(shape)))?)?;
             let (channels, pixels) = (shape[1], shape[2..].iter().product::<usize>());
-            for_rows(pixels, output.try_as_plain_ram_mut()?.as_slice_mut::<u8>()?, |rows, part| {
+            let work = input.len() as u64 * MOVED;
+            for_rows(pixels, output.try_as_plain_ram_mut()?.as_slice_mut::<u8>()?, work, |rows, part| {
                 let mut line = [0; PIECE];
                 // A piece of each channel at a time: quantised side by side, then spread while in the cache.
                 for start in rows.clone().step_by(PIECE) {
@@ -246,7 +252,10 @@ impl Layer for AddLevels {
         let mut output = unwritten::<u8>(inputs[0].shape())?;
         let mut view = output.try_as_plain_ram_mut()?;
         let part = view.as_slice_mut::<u8>()?;
-        kernels::add(Isa::best(), &self.addition, [levels(&inputs[0])?, levels(&inputs[1])?], part);
+        let (a, b) = (levels(&inputs[0])?, levels(&inputs[1])?);
+        for_rows(a.len(), part, a.len() as u64 * MOVED, |range, part| {
+            kernels::add(Isa::best(), &self.addition, [&a[range.clone()], &b[range]], part);
+        });
         Ok(output)
     }
 }
@@ -271,11 +280,13 @@ impl Layer for CombineTables {
     }
 
     fn run(&self, inputs: &[TValue]) -> TractResult<Tensor> {
-        let levels = [levels(&inputs[0])?, levels(&inputs[1])?];
+        let (a, b) = (levels(&inputs[0])?, levels(&inputs[1])?);
         let mut output = unwritten::<u8>(inputs[0].shape())?;
         let mut view = output.try_as_plain_ram_mut()?;
         let part = view.as_slice_mut::<u8>()?;
-        kernels::combine(Isa::best(), &self.combination, levels, part);
+        for_rows(a.len(), part, a.len() as u64 * MOVED, |range, part| {
+            kernels::combine(Isa::best(), &self.combination, [&a[range.clone()], &b[range]], part);
+        });
         Ok(output)
     }
 }

@@ -4,7 +4,7 @@
 use tract_onnx::tract_core::internal::{DatumType, TDim, TValue, TVec, Tensor, TractResult, ensure};
 
 use super::super::kernels::{self, FloatProduct, Isa, unwritten};
-use super::super::pool::for_rows;
+use super::super::pool::{FLOAT, for_rows};
 use super::{Layer, dims, floats, sides};
 
 /// Queries whose scores are held at a time.
@@ -73,7 +73,8 @@ impl Layer for Attention {
             values.shape
         );
         let mut output = unwritten::<f32>(&shape)?;
-        for_rows(rows, output.try_as_plain_ram_mut()?.as_slice_mut::<f32>()?, |range, part| {
+        let work = (heads * rows * keys.shape[2] * (depth + values.shape[3])) as u64 * FLOAT;
+        for_rows(rows, output.try_as_plain_ram_mut()?.as_slice_mut::<f32>()?, work, |range, part| {
             let mut scratch = Scratch::new(range.len(), depth, keys.shape[2]);
             for head in 0..heads {
                 scratch.take_keys(&keys, head);

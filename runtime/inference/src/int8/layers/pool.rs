@@ -55,7 +55,8 @@ impl Layer for MaxPool {
         let shape = shape(&self.window, self.size, self.channels);
         let mut output = unwritten::<u8>(&shape)?;
         let line = (shape[2] * self.channels).max(1);
-        for_rows(shape[1], output.try_as_plain_ram_mut()?.as_slice_mut::<u8>()?, |rows, part| {
+        let work = (line * shape[1] * self.window.taps()) as u64;
+        for_rows(shape[1], output.try_as_plain_ram_mut()?.as_slice_mut::<u8>()?, work, |rows, part| {
             for (row, line) in rows.zip(part.chunks_exact_mut(line)) {
                 for (column, pixel) in line.chunks_exact_mut(self.channels).enumerate() {
                     pixel.fill(0);
@@ -105,7 +106,8 @@ impl Layer for AveragePool {
         let [_, rows, columns, _] = shape(&self.window, self.size, self.channels);
         let mut output = unwritten::<u8>(&self.shape)?;
         let line = (columns * self.channels).max(1);
-        for_rows(rows, output.try_as_plain_ram_mut()?.as_slice_mut::<u8>()?, |rows, part| {
+        let work = (line * rows * self.window.taps()) as u64;
+        for_rows(rows, output.try_as_plain_ram_mut()?.as_slice_mut::<u8>()?, work, |rows, part| {
             let mut sums = vec![0i32; self.channels];
             for (row, line) in rows.zip(part.chunks_exact_mut(line)) {
                 for (column, pixel) in line.chunks_exact_mut(self.channels).enumerate() {
