@@ -118,43 +118,53 @@ impl Accelerator {
 
     fn compile(self, onnx: &[u8]) -> Result<PreparedModel, LoadError> {
         let unusable = |error| LoadError::Unusable(format!("{error:#}"));
-        let framework = tract_onnx::onnx();
-        let mut proto = framework.proto_model_for_read(&mut &*onnx).map_err(unusable)?;
+        let decoded = || tract_onnx::onnx().proto_model_for_read(&mut &*onnx).map_err(unusable);
+        let proto = decoded()?;
         if let Some(location) = external_data(&proto) {
             return Err(LoadError::ExternalData(location));
         }
-        if let Some(graph) = &mut proto.graph {
-            int8::spelled_out(graph);
-        }
-        let plan = self.plan(&framework, &proto).map_err(unusable)?;
+        // What cannot be lowered runs as tract runs it; what tract cannot run either is told in its words.
+        let plan = match plan(proto, Form::Lowered) {
+            Ok(plan) => plan,
+            Err(_) => plan(decoded()?, Form::Plain).map_err(unusable)?,
+        };
         let facts = |facts: TractResult<Vec<Signature>>| facts.map_err(unusable);
         let model = plan.model();
         let inputs = facts((0..model.inputs.len()).map(|at| signature(model.input_fact(at)?)).collect())?;
         let outputs = facts((0..model.outputs.len()).map(|at| signature(model.output_fact(at)?)).collect())?;
         Ok(PreparedModel { plan, accelerator: self, inputs, outputs })
     }
+}
 
-    /// A graph with anything quantised is lowered to INT8 layers.
-    fn plan(
-        self,
-        framework: &tract_onnx::Onnx,
-        proto: &tract_onnx::pb::ModelProto,
-    ) -> TractResult<Arc<TypedRunnableModel>> {
-        let mut parsed = framework.parse(proto, None)?;
-        set_batch(&mut parsed.model)?;
-        let graph = proto.graph.as_ref().filter(|graph| int8::is_quantised(graph));
-        let model = match graph {
-            None => parsed.model,
-            Some(graph) => {
-                parsed.model.analyse(false)?;
-                {
-                    let opset = proto.opset_import.iter().find(|import| import.domain.is_empty());
-                    int8::lowered(graph, parsed, opset.map_or(0, |import| import.version))?
-                }
-            }
-        };
-        exact_softmax::spelled_out(model.into_typed()?)?.into_optimized()?.into_runnable()
+/// How a quantised graph is compiled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    /// With INT8 layers.
+    Lowered,
+    /// As tract reads it.
+    Plain,
+}
+
+fn plan(mut proto: tract_onnx::pb::ModelProto, form: Form) -> TractResult<Arc<TypedRunnableModel>> {
+    let opset = proto.opset_import.iter().find(|import| import.domain.is_empty());
+    let opset = opset.map_or(0, |import| import.version);
+    if let Some(graph) = &mut proto.graph {
+        int8::spelled_out(graph);
     }
+    let mut parsed = tract_onnx::onnx().parse(&proto, None)?;
+    set_batch(&mut parsed.model)?;
+    let graph = proto.graph.filter(|graph| form == Form::Lowered && int8::is_quantised(graph));
+    let model = match graph {
+        None => parsed.model,
+        Some(mut graph) => {
+            // tract has its own copies of the weights by now.
+            graph.initializer.clear();
+            int8::weights_deferred(&graph, &mut parsed);
+            parsed.model.analyse(false)?;
+            int8::lowered(&graph, parsed, opset)?
+        }
+    };
+    exact_softmax::spelled_out(model.into_typed()?)?.into_optimized()?.into_runnable()
 }
 
 /// A batch dimension that the model leaves open is 1.

@@ -12,6 +12,6 @@ mod weights;
 mod window;
 
 pub use kernels::Isa;
-pub(crate) use lower::{is_quantised, lowered};
+pub(crate) use lower::{is_quantised, lowered, weights_deferred};
 pub(crate) use operators::spelled_out;
 pub use pool::{Threads, ThreadsError};

@@ -11,13 +11,25 @@ pub(crate) struct Levels<'a> {
     /// Input channels of one group.
     pub(crate) input_channels: usize,
     pub(crate) groups: usize,
+    /// A matrix of weights may come with its input channels first: then there are neither groups nor taps.
+    pub(crate) inputs_first: bool,
 }
 
 impl Levels<'_> {
     /// Returns the sum of each output channel's weights: what one level of the input's zero point adds to it.
     pub(crate) fn sums(&self) -> Vec<i32> {
-        let each = self.values.len() / self.output_channels;
-        self.values.chunks_exact(each).map(|weights| weights.iter().map(|&w| i32::from(w)).sum()).collect()
+        let mut sums = vec![0; self.output_channels];
+        if self.inputs_first {
+            for line in self.values.chunks_exact(self.output_channels.max(1)) {
+                sums.iter_mut().zip(line).for_each(|(sum, &weight)| *sum += i32::from(weight));
+            }
+        } else {
+            let each = (self.values.len() / self.output_channels.max(1)).max(1);
+            for (sum, line) in sums.iter_mut().zip(self.values.chunks_exact(each)) {
+                *sum = line.iter().map(|&weight| i32::from(weight)).sum();
+            }
+        }
+        sums
     }
 }
 
@@ -37,35 +49,60 @@ struct PackedPanel {
     excess: Vec<Excess>,
 }
 
+impl PackedPanel {
+    /// Takes a quad's weights; what is beyond the range of s8 becomes excess.
+    fn take(&mut self, quad: usize, quads: usize, values: &[i16]) {
+        let to = &mut self.weights[quad * values.len()..][..values.len()];
+        to.iter_mut().zip(values).for_each(|(to, &value)| *to = value.clamp(-128, 127) as i8);
+        if values.iter().any(|&value| i8::try_from(value).is_err()) {
+            let rest = values.iter().map(|&value| value - value.clamp(-128, 127)).collect();
+            let (segment, quad) = (quad / quads, quad % quads);
+            self.excess.extend(terms(rest).into_iter().map(|weights| Excess { segment, quad, weights }));
+        }
+    }
+}
+
 impl Packed {
     /// Packs the output channels of `group`. K is cut into the window's segments, each filled up to whole quads.
     pub(crate) fn new(levels: &Levels<'_>, group: usize, window: &Window, segments: &Segments) -> Self {
         let columns = levels.output_channels / levels.groups;
         let taps = window.taps();
-        let at = |column: usize, segment: usize, place: usize| -> i16 {
-            let Some((tap, channel)) = segments.source(segment, place) else { return 0 };
-            let output = group * columns + column;
-            levels.values[(output * levels.input_channels + channel) * taps + tap]
+        // From one column to the next, and from one input channel to the next.
+        let (column_step, channel_step) = match levels.inputs_first {
+            true => (1, levels.output_channels),
+            false => (levels.input_channels * taps, taps),
         };
+        let start = group * columns * column_step;
+        // Where each place of K lies; none for what fills up a segment's last quad.
+        let places: Vec<Option<usize>> = (0..segments.count)
+            .flat_map(|segment| (0..segments.quads * QUAD).map(move |place| (segment, place)))
+            .map(|(segment, place)| segments.source(segment, place))
+            .map(|source| source.map(|(tap, channel)| start + channel * channel_step + tap))
+            .collect();
         let vectors = columns.div_ceil(LANES);
         let panels = (0..vectors)
             .step_by(MAX_VECTORS)
             .map(|first| {
                 let vectors = (vectors - first).min(MAX_VECTORS);
-                let width = vectors * LANES;
-                let mut panel =
-                    PackedPanel { first: first * LANES, vectors, weights: Vec::new(), excess: Vec::new() };
-                for segment in 0..segments.count {
-                    for quad in 0..segments.quads {
-                        let value = |column: usize, tap: usize| match first * LANES + column {
-                            column if column < columns => at(column, segment, quad * QUAD + tap),
-                            _ => 0,
-                        };
-                        let block: Vec<i16> = (0..width * QUAD).map(|i| value(i / QUAD, i % QUAD)).collect();
-                        let mut terms = terms(block).into_iter();
-                        panel.weights.extend(terms.next().unwrap_or_default());
-                        panel.excess.extend(terms.map(|weights| Excess { segment, quad, weights }));
+                let first = first * LANES;
+                let real = (columns - first).min(vectors * LANES);
+                let block = vectors * LANES * QUAD;
+                let mut panel = PackedPanel {
+                    first,
+                    vectors,
+                    weights: vec![0; places.len() / QUAD * block],
+                    excess: Vec::new(),
+                };
+                let mut values = vec![0i16; block];
+                for (quad, places) in places.chunks_exact(QUAD).enumerate() {
+                    values.fill(0);
+                    for (tap, place) in places.iter().enumerate() {
+                        let Some(place) = place else { continue };
+                        let from = levels.values[place + first * column_step..].iter().step_by(column_step);
+                        let to = values.iter_mut().skip(tap).step_by(QUAD);
+                        to.zip(from).take(real).for_each(|(to, &from)| *to = from);
                     }
+                    panel.take(quad, segments.quads, &values);
                 }
                 panel
             })

@@ -119,13 +119,24 @@ proptest! {
             output_channels: case.channels[1] * case.groups,
             input_channels: case.channels[0],
             groups: case.groups,
+            inputs_first: false,
         };
-        let convolution = Convolution::new(&levels, case.window.clone());
         let scaling = Scaling {
             bias: convolution.spread(&case.bias),
             multiplier: convolution.spread(&case.multiplier),
             fill: case.fill,
         };
+        let turned: Vec<i16>;
+        let levels = if case.window.is_point() && case.groups == 1 && split < 0.5 {
+            // The same matrix, inputs first.
+            let [inputs, outputs] = case.channels;
+            turned = (0..inputs * outputs).map(|at| case.levels[at % outputs * inputs + at / outputs]).collect();
+            prop_assert_eq!(levels.sums(), Levels { values: &turned, inputs_first: true, ..levels }.sums());
+            Levels { values: &turned, inputs_first: true, ..levels }
+        } else {
+            levels
+        };
+        let convolution = Convolution::new(&levels, case.window.clone());
         let expected = case.expected();
         let [rows, columns] = case.window.output(case.size).unwrap();
         let middle = (rows as f32 * split) as usize;

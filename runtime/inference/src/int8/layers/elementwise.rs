@@ -112,6 +112,48 @@ impl Layer for Dequantise {
     }
 }
 
+/// Constant weights become numbers: inputs are levels, scales and zero points.
+#[derive(Clone, Debug)]
+pub(crate) struct DequantiseWeights {
+    /// Which axis scales and zero points go along, where they are several.
+    pub(crate) axis: usize,
+}
+
+impl Layer for DequantiseWeights {
+    fn name(&self) -> &'static str {
+        "DequantiseWeights"
+    }
+
+    fn output(&self, inputs: &[(DatumType, TVec<TDim>)]) -> TractResult<(DatumType, TVec<TDim>)> {
+        Ok((DatumType::F32, inputs[0].1.clone()))
+    }
+
+    fn run(&self, inputs: &[TValue]) -> TractResult<Tensor> {
+        let shape = inputs[0].shape();
+        let inner: usize = shape.get(self.axis + 1..).map_or(1, |rest| rest.iter().product());
+        let levels = inputs[0].cast_to::<f32>()?;
+        let scales = inputs[1].cast_to::<f32>()?;
+        let zero_points = inputs.get(2).map(|zero_points| zero_points.cast_to::<f32>()).transpose()?;
+        let scales = scales.try_as_plain_ram()?.as_slice::<f32>()?;
+        let zero_points = match &zero_points {
+            Some(zero_points) => zero_points.try_as_plain_ram()?.as_slice::<f32>()?,
+            None => &[0.0],
+        };
+        let along = shape.get(self.axis).copied().unwrap_or(1);
+        let fits = |count: usize| count == 1 || count == along;
+        ensure!(fits(scales.len()) && fits(zero_points.len()), "{} scales for {shape:?}", scales.len());
+        let of = |values: &[f32], at: usize| values[at / inner.max(1) % values.len()];
+        let numbers: Vec<f32> = levels
+            .try_as_plain_ram()?
+            .as_slice::<f32>()?
+            .iter()
+            .enumerate()
+            .map(|(at, level)| (level - of(zero_points, at)) * of(scales, at))
+            .collect();
+        Tensor::from_shape(shape, &numbers)
+    }
+}
+
 /// Numbers become levels; channels that were second become last.
 #[derive(Clone, Debug)]
 pub(crate) struct Quantise {

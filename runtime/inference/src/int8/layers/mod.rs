@@ -21,7 +21,7 @@ use tract_onnx::tract_hir::internal::{Expansion, Solver};
 pub(crate) use self::attention::{MultiplyMatrices, Softmax};
 pub(crate) use self::convolve::{Convolve, ConvolveDepthwise, ConvolveDynamic, Finish};
 pub(crate) use self::elementwise::{
-    AddLevels, CombineTables, Dequantise, LookUp, Quantise, QuantiseDynamic, Spread,
+    AddLevels, CombineTables, Dequantise, DequantiseWeights, LookUp, Quantise, QuantiseDynamic, Spread,
 };
 pub(crate) use self::heads::Attention;
 pub(crate) use self::layout::{ChannelsSecond, Concatenate, Part, Permute, Relabel, Slice};
@@ -116,6 +116,34 @@ impl Expansion for Node {
                 solver.equals(&outputs[0].shape, shape)
             })
         })
+    }
+}
+
+/// A layer that is not computed while shapes are sought, though its inputs may be constant: its output would be
+/// kept although nobody may want it.
+#[derive(Clone, Debug)]
+pub(crate) struct Deferred(pub(crate) Node);
+
+impl Expansion for Deferred {
+    fn name(&self) -> StaticName {
+        Expansion::name(&self.0)
+    }
+
+    fn wire(&self, prefix: &str, model: &mut TypedModel, inputs: &[OutletId]) -> TractResult<TVec<OutletId>> {
+        self.0.wire(prefix, model, inputs)
+    }
+
+    fn rules<'r, 'p: 'r, 's: 'r>(
+        &'s self,
+        solver: &mut Solver<'r>,
+        inputs: &'p [TensorProxy],
+        outputs: &'p [TensorProxy],
+    ) -> InferenceResult {
+        self.0.rules(solver, inputs, outputs)
+    }
+
+    fn runs_out_of_plan(&self) -> bool {
+        false
     }
 }
 

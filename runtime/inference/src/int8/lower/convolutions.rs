@@ -284,6 +284,7 @@ pub(super) fn filter(weights: Weights, groups: usize, channels: usize) -> Option
             input_channels: inputs,
             groups,
             scales: weights.scales,
+            inputs_first: false,
         }
     })
 }
@@ -296,16 +297,12 @@ pub(super) fn linear_filter(weights: Weights, outputs_first: bool) -> Option<Fil
     if outputs == 0 || inputs == 0 || !by_output {
         return None;
     }
-    let levels = if outputs_first {
-        weights.levels
-    } else {
-        (0..outputs * inputs).map(|at| weights.levels[at % inputs * outputs + at / inputs]).collect()
-    };
     Some(Filter::Whole {
-        levels,
+        levels: weights.levels,
         output_channels: outputs,
         input_channels: inputs,
         groups: 1,
         scales: weights.scales,
+        inputs_first: !outputs_first,
     })
 }

@@ -22,12 +22,11 @@ pub(super) enum DynamicValue {
     ZeroPoint,
     /// Scale of the activation times that of the weights.
     Scales(String, Vec<f32>),
-    /// Integer sums.
-    Product(Arc<Product>),
+    /// Integer sums: made by the product of this name, whose activation is the second one.
+    Product(String, String),
 }
 
-pub(super) struct Product {
-    activation: String,
+struct Product {
     filter: Filter,
     window: Window,
     /// ONNX's shape of the output, where rows and columns are known; none for a linear layer.
@@ -62,15 +61,23 @@ impl Lowering<'_> {
         let Some(DynamicValue::Levels(activation)) = self.dynamic.get(&node.input[0]).cloned() else {
             return Ok(false);
         };
-        let Some(product) = self.product(node, &activation) else { return Ok(false) };
-        self.dynamic.insert(node.output[0].clone(), DynamicValue::Product(Arc::new(product)));
+        if !self.is_scaled_once(node) {
+            return Ok(false);
+        }
+        let output = node.output[0].clone();
+        self.dynamic.insert(output.clone(), DynamicValue::Product(output, activation));
         Ok(true)
     }
 
-    /// Reads an integer product whose sums become numbers by one scale; none where anything else happens.
+    /// Returns whether a product's weights are constant and its sums become numbers by one scale.
+    fn is_scaled_once(&self, node: &NodeProto) -> bool {
+        let cast = self.only_consumer(&node.output[0], "Cast");
+        cast.is_some_and(|cast| self.only_consumer(&cast.output[0], "Mul").is_some())
+            && self.constant(&node.input[1]).is_some()
+    }
+
+    /// Reads the weights and the window of an integer product; none where they are of no known form.
     fn product(&self, node: &NodeProto, activation: &str) -> Option<Product> {
-        let cast = self.only_consumer(&node.output[0], "Cast")?;
-        self.only_consumer(&cast.output[0], "Mul")?;
         let levels = self.constant(&node.input[1])?;
         let zero_points = match node.input.get(3).filter(|name| !name.is_empty()) {
             Some(name) => Some(self.constant(name)?),
@@ -80,12 +87,7 @@ impl Lowering<'_> {
         if node.op_type == "MatMulInteger" {
             let weights = weights(&levels, &unit, zero_points.as_deref(), 1)?;
             let filter = linear_filter(weights, false)?;
-            return Some(Product {
-                activation: activation.to_owned(),
-                filter,
-                window: Window::point(),
-                picture: None,
-            });
+            return Some(Product { filter, window: Window::point(), picture: None });
         }
         let weights = weights(&levels, &unit, zero_points.as_deref(), 0)?;
         let attributes = Attributes(node);
@@ -99,12 +101,13 @@ impl Lowering<'_> {
                 input_channels: 1,
                 groups: channels,
                 scales,
+                inputs_first: false,
             },
             whole => whole,
         };
         let [rows, columns] = window.output([input[2], input[3]])?;
         let picture = Some([1, filter.outputs(), rows, columns]);
-        Some(Product { activation: activation.to_owned(), filter, window, picture })
+        Some(Product { filter, window, picture })
     }
 
     pub(super) fn only_consumer(&self, name: &str, op: &str) -> Option<&NodeProto> {
@@ -116,7 +119,7 @@ impl Lowering<'_> {
 
     /// Sums stay what they are.
     pub(super) fn cast(&mut self, node: &NodeProto) -> TractResult<bool> {
-        let Some(value @ DynamicValue::Product(_)) = self.dynamic.get(&node.input[0]).cloned() else {
+        let Some(value @ DynamicValue::Product(..)) = self.dynamic.get(&node.input[0]).cloned() else {
             return Ok(false);
         };
         self.dynamic.insert(node.output[0].clone(), value);
@@ -135,10 +138,11 @@ impl Lowering<'_> {
                     self.dynamic.insert(node.output[0].clone(), DynamicValue::Scales(activation, scales));
                     return Ok(Some(true));
                 }
-                (Some(DynamicValue::Product(product)), Some(DynamicValue::Scales(activation, scales)))
-                    if product.activation == activation =>
-                {
-                    return self.dynamic_layer(node, &product, &scales).map(Some);
+                (
+                    Some(DynamicValue::Product(product, of)),
+                    Some(DynamicValue::Scales(activation, scales)),
+                ) if of == activation => {
+                    return self.dynamic_layer(node, &product, &activation, &scales).map(Some);
                 }
                 _ => {}
             }
@@ -146,7 +150,15 @@ impl Lowering<'_> {
         Ok(None)
     }
 
-    fn dynamic_layer(&mut self, node: &NodeProto, product: &Product, scales: &[f32]) -> TractResult<bool> {
+    fn dynamic_layer(
+        &mut self,
+        node: &NodeProto,
+        product: &str,
+        activation: &str,
+        scales: &[f32],
+    ) -> TractResult<bool> {
+        let product = self.producers.get(product).and_then(|node| self.product(node, activation));
+        let Some(product) = product else { return Ok(false) };
         let outputs = product.filter.outputs();
         let scales = match scales.len() {
             1 => vec![scales[0]; outputs],
@@ -155,12 +167,12 @@ impl Lowering<'_> {
         };
         let bias = self.added_bias(&node.output[0], outputs, product.picture.is_some());
         let spread = if product.picture.is_some() { Spread::Channels } else { Spread::Same };
-        let activation = self.number_outlet(&product.activation)?;
-        let (levels, range) = self.dynamic_levels(&product.activation, activation, spread)?;
+        let numbers = self.number_outlet(activation)?;
+        let (levels, range) = self.dynamic_levels(activation, numbers, spread)?;
         let convolution = product.filter.convolution(&product.window);
         let zeros = vec![0.0; outputs];
         let addend = convolution.spread(bias.as_ref().map_or(&zeros, |(_, bias)| bias));
-        let size = match (product.picture, self.shape(&product.activation)) {
+        let size = match (product.picture, self.shape(activation)) {
             (Some(_), Some(input)) => Some([input[2], input[3]]),
             _ => None,
         };

@@ -23,17 +23,33 @@ use tract_onnx::model::ParseResult;
 use tract_onnx::pb::{GraphProto, NodeProto};
 use tract_onnx::tract_core::internal::{DatumType, InletId, OutletId, Tensor, TractResult};
 use tract_onnx::tract_hir::infer::{Factoid, InferenceModel};
+use tract_onnx::tract_hir::internal::expand;
 
 use self::attributes::Attributes;
 use self::dynamic::DynamicValue;
 use self::value::{Layout, Levels, Stored, Table, Value};
-use super::layers::Layer;
+use super::layers::{Deferred, DequantiseWeights, Layer, Node};
 
 /// Returns whether a graph holds anything to lower.
 pub(crate) fn is_quantised(graph: &GraphProto) -> bool {
     graph.node.iter().any(|node| {
         matches!(&*node.op_type, "QuantizeLinear" | "DynamicQuantizeLinear" | "ConvInteger" | "MatMulInteger")
     })
+}
+
+/// Keeps tract from making numbers of constant weights while it seeks shapes: four bytes for each that, as a
+/// rule, nobody reads. To be called before the graph is analysed.
+pub(crate) fn weights_deferred(graph: &GraphProto, parsed: &mut ParseResult) {
+    for node in graph.node.iter().filter(|node| node.op_type == "DequantizeLinear" && node.input.len() >= 2) {
+        let outlet = |name: &str| parsed.outlets_by_name.get(name);
+        let (Some(levels), Some(made)) = (outlet(&node.input[0]), outlet(&node.output[0])) else { continue };
+        let Ok(fact) = parsed.model.outlet_fact(*levels) else { continue };
+        let Some(weights) = fact.value.concretize().filter(|weights| weights.rank() >= 2) else { continue };
+        let axis = Attributes(node).axis("axis", 1, weights.rank()).unwrap_or(0);
+        let layer: Arc<dyn Layer> = Arc::new(DequantiseWeights { axis });
+        let node = made.node;
+        parsed.model.nodes[node].op = expand(Deferred(Node(layer)));
+    }
 }
 
 /// Lowers what can be lowered. The graph must have been analysed.

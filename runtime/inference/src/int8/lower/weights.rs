@@ -29,6 +29,8 @@ pub(super) enum Filter {
         input_channels: usize,
         groups: usize,
         scales: Vec<f32>,
+        /// A matrix whose input channels come first.
+        inputs_first: bool,
     },
     /// Each channel by itself.
     Depthwise { levels: Vec<i16>, channels: usize, scales: Vec<f32> },
@@ -54,21 +56,30 @@ impl Filter {
         }
     }
 
-    /// Packs the weights of a filter that is not depthwise.
+    /// Packs the weights.
     pub(super) fn convolution(&self, window: &Window) -> Convolution {
-        let (groups, input_channels) = match self {
-            Self::Whole { groups, input_channels, .. } => (*groups, *input_channels),
-            Self::Depthwise { channels, .. } => (*channels, 1),
-        };
-        let levels =
-            Levels { values: self.levels(), output_channels: self.outputs(), input_channels, groups };
-        Convolution::new(&levels, window.clone())
+        Convolution::new(&self.as_levels(), window.clone())
     }
 
     /// Returns the sum of each output channel's weights.
     pub(super) fn sums(&self) -> Vec<i32> {
-        let each = (self.levels().len() / self.outputs().max(1)).max(1);
-        self.levels().chunks_exact(each).map(|levels| levels.iter().map(|&w| i32::from(w)).sum()).collect()
+        self.as_levels().sums()
+    }
+
+    fn as_levels(&self) -> Levels<'_> {
+        let (groups, input_channels, inputs_first) = match self {
+            Self::Whole { groups, input_channels, inputs_first, .. } => {
+                (*groups, *input_channels, *inputs_first)
+            }
+            Self::Depthwise { channels, .. } => (*channels, 1, false),
+        };
+        Levels {
+            values: self.levels(),
+            output_channels: self.outputs(),
+            input_channels,
+            groups,
+            inputs_first,
+        }
     }
 }
 
@@ -140,15 +151,28 @@ pub(super) fn weights(
         return None;
     }
     let inner: usize = shape.get(axis + 1..).map_or(1, |rest| rest.iter().product());
-    let levels = numbers(levels)?
-        .into_iter()
-        .enumerate()
-        .map(|(at, level)| (level - zero_points[at / inner % along % zero_points.len()]) as i16)
-        .collect();
+    let mut levels = whole_numbers(levels)?;
+    match zero_points[..] {
+        [zero_point] => levels.iter_mut().for_each(|level| *level -= zero_point as i16),
+        _ => {
+            for (at, level) in levels.iter_mut().enumerate() {
+                *level -= zero_points[at / inner % along] as i16;
+            }
+        }
+    }
     Some(Weights { levels, shape, scales, axis })
 }
 
 pub(super) fn numbers(tensor: &Tensor) -> Option<Vec<f32>> {
     let cast = tensor.cast_to::<f32>().ok()?;
     Some(cast.try_as_plain_ram().ok()?.as_slice::<f32>().ok()?.to_vec())
+}
+
+fn whole_numbers(tensor: &Tensor) -> Option<Vec<i16>> {
+    let plain = tensor.try_as_plain_ram().ok()?;
+    match tensor.datum_type() {
+        DatumType::I8 => Some(plain.as_slice::<i8>().ok()?.iter().map(|&level| level.into()).collect()),
+        DatumType::U8 => Some(plain.as_slice::<u8>().ok()?.iter().map(|&level| level.into()).collect()),
+        _ => None,
+    }
 }
