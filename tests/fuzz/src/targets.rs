@@ -18,13 +18,14 @@ pub struct Target {
 }
 
 /// All targets.
-pub const TARGETS: [Target; 6] = [
+pub const TARGETS: [Target; 7] = [
     Target { name: "omi", run: omi },
     Target { name: "wire-cbor", run: |bytes| wire(bytes, Encoding::Cbor) },
     Target { name: "wire-json", run: |bytes| wire(bytes, Encoding::Json) },
     Target { name: "answer-text", run: text_for_glasses },
     Target { name: "policy-file", run: policy_file },
     Target { name: "jpeg", run: jpeg },
+    Target { name: "onnx", run: onnx },
 ];
 
 /// Returns the target of this name.
@@ -182,4 +183,20 @@ fn jpeg(bytes: &[u8]) -> u64 {
         }
         Err(error) => outcome(error.to_string().replace(|c: char| c.is_ascii_digit(), "")),
     }
+}
+
+/// A model from anywhere: it is refused in a sentence, or it loads and runs once or fails in a sentence.
+fn onnx(bytes: &[u8]) -> u64 {
+    match glassd_inference::Accelerator::Cpu.prepare(bytes) {
+        Ok(model) => match model.explain(std::time::Duration::ZERO) {
+            Ok(nodes) => outcome(nodes.into_iter().map(|node| node.operation).collect::<Vec<_>>()),
+            Err(error) => outcome(said(&error.to_string())),
+        },
+        Err(error) => outcome(said(&error.to_string())),
+    }
+}
+
+/// Returns the words of a message without names and numbers, which mutation makes endlessly new.
+fn said(message: &str) -> String {
+    message.split(' ').filter(|word| word.chars().all(|c| c.is_ascii_lowercase())).collect()
 }

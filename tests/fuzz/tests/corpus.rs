@@ -7,6 +7,10 @@ const MUTATIONS: usize = 20_000;
 
 /// Runs a target; it must also tell enough outcomes apart for the mutations to have reached the parser.
 fn check(name: &str, least_outcomes: usize) {
+    check_for(name, least_outcomes, MUTATIONS);
+}
+
+fn check_for(name: &str, least_outcomes: usize, mutations: usize) {
     let target = target(name).expect("it is a target");
     let inputs: Vec<_> =
         corpus(target).expect("it has a corpus").into_iter().map(|(_, bytes)| bytes).collect();
@@ -15,7 +19,7 @@ fn check(name: &str, least_outcomes: usize) {
         panic!("{name}, seed {SEED}: {}: {:02x?}", failure.what, failure.input)
     };
     let mut campaign = Campaign::new(target, inputs, SEED).unwrap_or_else(|failure| failed(failure));
-    for _ in 0..MUTATIONS {
+    for _ in 0..mutations {
         campaign.step().unwrap_or_else(|failure| failed(failure));
     }
     let outcomes = campaign.outcomes();
@@ -54,8 +58,14 @@ fn jpeg() {
 }
 
 #[test]
+fn onnx() {
+    // A model takes a hundred times as long as a message.
+    check_for("onnx", 15, MUTATIONS / 20);
+}
+
+#[test]
 fn every_target_has_its_test() {
-    let tested = ["omi", "wire-cbor", "wire-json", "answer-text", "policy-file", "jpeg"];
+    let tested = ["omi", "wire-cbor", "wire-json", "answer-text", "policy-file", "jpeg", "onnx"];
     assert_eq!(TARGETS.map(|target| target.name), tested);
 }
 

@@ -121,11 +121,6 @@ proptest! {
             groups: case.groups,
             inputs_first: false,
         };
-        let scaling = Scaling {
-            bias: convolution.spread(&case.bias),
-            multiplier: convolution.spread(&case.multiplier),
-            fill: case.fill,
-        };
         let turned: Vec<i16>;
         let levels = if case.window.is_point() && case.groups == 1 && split < 0.5 {
             // The same matrix, inputs first.
@@ -137,6 +132,11 @@ proptest! {
             levels
         };
         let convolution = Convolution::new(&levels, case.window.clone());
+        let scaling = Scaling {
+            bias: convolution.spread(&case.bias),
+            multiplier: convolution.spread(&case.multiplier),
+            fill: case.fill,
+        };
         let expected = case.expected();
         let [rows, columns] = case.window.output(case.size).unwrap();
         let middle = (rows as f32 * split) as usize;
