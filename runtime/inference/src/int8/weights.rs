@@ -35,6 +35,7 @@ struct PackedPanel {
     vectors: usize,
     weights: Vec<i8>,
     excess: Vec<Excess>,
+    sums: Vec<i32>,
 }
 
 impl Packed {
@@ -53,8 +54,13 @@ impl Packed {
             .map(|first| {
                 let vectors = (vectors - first).min(MAX_VECTORS);
                 let width = vectors * LANES;
-                let mut panel =
-                    PackedPanel { first: first * LANES, vectors, weights: Vec::new(), excess: Vec::new() };
+                let mut panel = PackedPanel {
+                    first: first * LANES,
+                    vectors,
+                    weights: Vec::new(),
+                    excess: Vec::new(),
+                    sums: vec![0; width],
+                };
                 for segment in 0..segments.count {
                     for quad in 0..segments.quads {
                         let value = |column: usize, tap: usize| match first * LANES + column {
@@ -62,6 +68,9 @@ impl Packed {
                             _ => 0,
                         };
                         let block: Vec<i16> = (0..width * QUAD).map(|i| value(i / QUAD, i % QUAD)).collect();
+                        for (at, &weight) in block.iter().enumerate() {
+                            panel.sums[at / QUAD] += i32::from(weight);
+                        }
                         let mut terms = terms(block).into_iter();
                         panel.weights.extend(terms.next().unwrap_or_default());
                         panel.excess.extend(terms.map(|weights| Excess { segment, quad, weights }));
@@ -94,6 +103,7 @@ impl Packed {
                 vectors: panel.vectors,
                 weights: &panel.weights,
                 excess: &panel.excess,
+                sums: &panel.sums,
                 bias: &bias[range.clone()],
                 multiplier: &multiplier[range],
                 columns: (self.columns - panel.first).min(panel.vectors * LANES),
