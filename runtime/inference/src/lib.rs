@@ -33,6 +33,8 @@ pub use detect::{Detection, Detector};
 pub use embedded::embedded;
 pub use explain::NodeReport;
 pub use int8::Isa;
+#[doc(hidden)]
+pub use int8::bench;
 pub use manifest::{
     BuiltinLabels, Check, ClassifyHead, DetectHead, Fit, InputContract, Labels, Layout, Level, Manifest,
     ManifestError, ModelEntry, Order, Task, Thresholds, Vocabulary,

@@ -213,4 +213,40 @@ proptest! {
             prop_assert_eq!(&output, &expected);
         }
     }
+
+    #[test]
+    fn combining_is_the_same_everywhere(
+        pairs in prop::collection::vec(any::<(u8, u8)>(), 0..100),
+        values in any::<[u8; 32]>(),
+        odd in prop_oneof![Just(f32::NAN), Just(f32::INFINITY), Just(f32::NEG_INFINITY), Just(0.5), Just(-1e30)],
+        rounding in rounding(),
+    ) {
+        let (a, b): (Vec<u8>, Vec<u8>) = pairs.into_iter().unzip();
+        let table = |shift: usize| -> [f32; 256] {
+            std::array::from_fn(|at| match values[(at + shift) % 32] {
+                0..=9 => odd,
+                value => f32::from(value) / 4.0 - 20.0 + at as f32 / 32.0,
+            })
+        };
+        for combine_by in [Combine::Sum, Combine::Product] {
+            let tables = Box::new([table(0), table(7)]);
+            let combination = Combination { combine: combine_by, tables, rounding };
+            let mut expected = vec![0; a.len()];
+            scalar::combine(&combination, [&a, &b], &mut expected);
+            for isa in Isa::available() {
+                let mut output = vec![0; a.len()];
+                combine(isa, &combination, [&a, &b], &mut output);
+                prop_assert_eq!(&output, &expected, "{}", isa.name());
+            }
+        }
+    }
+}
+
+/// What `--nocapture` shows tells on which processor the tests above ran.
+#[test]
+fn the_reference_comes_last() {
+    let available = Isa::available();
+    println!("instruction sets: {}", available.iter().map(|isa| isa.name()).collect::<Vec<_>>().join(" "));
+    assert_eq!(available.last(), Some(&Isa::Scalar));
+    assert_eq!(available.first(), Some(&Isa::best()));
 }

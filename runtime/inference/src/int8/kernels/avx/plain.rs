@@ -6,7 +6,6 @@ use std::arch::x86_64::{
 };
 
 /// The even and the odd bytes of a register, each widened to 16 bits.
-
 type Levels = [__m256i; 2];
 
 #[inline]
