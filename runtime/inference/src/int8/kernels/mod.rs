@@ -366,7 +366,7 @@ pub(crate) fn quantise(isa: Isa, inverse_scale: f32, rounding: Rounding, input: 
         // SAFETY: likewise.
         #[cfg(target_arch = "aarch64")]
         Isa::I8mm | Isa::Dotprod | Isa::Neon => unsafe {
-            arm::quantise(inverse_scale, rounding, input, output)
+            arm::quantise(inverse_scale, rounding, input, output);
         },
     }
 }
