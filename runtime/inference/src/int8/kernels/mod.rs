@@ -280,6 +280,20 @@ impl DepthStrip<'_> {
     pub(crate) fn quads(&self) -> usize {
         self.rows.len().div_ceil(QUAD)
     }
+
+    /// Returns where the first quad's rows begin. One that is missing has no weights, so any other stands for it.
+    #[cfg_attr(not(any(target_arch = "x86_64", target_arch = "aarch64")), allow(dead_code))]
+    fn first_quad(&self) -> [*const u8; QUAD] {
+        std::array::from_fn(|at| self.rows[at.min(self.rows.len() - 1)].as_ptr())
+    }
+
+    /// Returns whether every row reaches to the end of a block of so many channels, for every window.
+    #[cfg_attr(not(any(target_arch = "x86_64", target_arch = "aarch64")), allow(dead_code))]
+    fn reaches(&self, block: usize, channels: usize) -> bool {
+        let last = (self.pixels - 1) * self.stride + (self.width - 1) * self.dilation;
+        let reach = last * self.channels + (block + 1) * channels;
+        self.rows.iter().all(|row| row.len() >= reach)
+    }
 }
 
 /// Convolves a strip, each channel by itself.

@@ -67,4 +67,4 @@ fn dot(mut sum: Sum, levels: Levels, weights: int8x16_t) -> Sum {
 }
 
 // Twenty sums and five registers of levels leave seven of the 32 to weights.
-super::tiles::tiles!("neon,dotprod", 5);
+super::tiles::tiles!("neon,dotprod", 5, [0 1 2 3 4 5 6 7 8]);

@@ -63,4 +63,4 @@ fn dot(mut sum: Sum, levels: Levels, weights: int8x16_t) -> Sum {
 }
 
 // Twenty sums and five registers of levels leave seven of the 32 to weights.
-super::tiles::tiles!("neon,i8mm", 5);
+super::tiles::tiles!("neon,i8mm", 5, [0 1 2 3 4 5 6 7 8]);

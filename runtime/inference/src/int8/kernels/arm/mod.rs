@@ -136,6 +136,15 @@ fn load_rows(strip: &DepthStrip<'_>, quad: usize, pixel: usize, block: usize) ->
     rows
 }
 
+/// # Safety
+/// 16 bytes are at that offset of each row.
+#[inline]
+#[target_feature(enable = "neon")]
+unsafe fn load_quad(rows: [*const u8; QUAD], offset: usize) -> [uint8x16_t; QUAD] {
+    // SAFETY: the caller's.
+    rows.map(|row| unsafe { vld1q_u8(row.add(offset)) })
+}
+
 /// Interleaves four rows, so that each channel's four levels lie side by side.
 #[inline]
 #[target_feature(enable = "neon")]

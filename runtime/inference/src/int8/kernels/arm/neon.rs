@@ -57,4 +57,4 @@ fn dot(sum: Sum, levels: Levels, weights: int8x16_t) -> Sum {
 }
 
 // Sixteen sums leave half of the 32 registers to weights, levels and products.
-super::tiles::tiles!("neon", 2);
+super::tiles::tiles!("neon", 2, [0 1 2 3 4]);

@@ -148,6 +148,15 @@ fn load_rows(strip: &DepthStrip<'_>, quad: usize, pixel: usize, block: usize) ->
     rows
 }
 
+/// # Safety
+/// 32 bytes are at that offset of each row.
+#[inline]
+#[target_feature(enable = "avx2")]
+unsafe fn load_quad(rows: [*const u8; QUAD], offset: usize) -> [__m256i; QUAD] {
+    // SAFETY: the caller's.
+    rows.map(|row| unsafe { _mm256_loadu_si256(row.add(offset).cast()) })
+}
+
 /// Interleaves four rows, so that each channel's four levels lie side by side.
 #[inline]
 #[target_feature(enable = "avx2")]
@@ -195,7 +204,11 @@ fn depth_finish(strip: &mut DepthStrip<'_>, block: usize, pixel: usize, sums: [_
         } else {
             let mut buffer = [0_u8; BLOCK];
             _mm256_storeu_si256(buffer.as_mut_ptr().cast(), packed);
-            output.copy_from_slice(&buffer[..real]);
+            if real == BLOCK / 2 {
+                output.copy_from_slice(&buffer[..BLOCK / 2]);
+            } else {
+                output.copy_from_slice(&buffer[..real]);
+            }
         }
     }
 }

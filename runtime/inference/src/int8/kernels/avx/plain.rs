@@ -28,4 +28,4 @@ fn dot(sum: __m256i, levels: Levels, weights: Levels) -> __m256i {
 }
 
 // Eight sums, four halves of weights and two of levels fit the 16 registers.
-super::tiles::tiles!("avx2", 4);
+super::tiles::tiles!("avx2", 4, [0 1 2 3 4]);

@@ -1,14 +1,15 @@
 //! The loops around a product of levels and weights. A macro, because a function that is to be inlined cannot
 //! be generic over instruction sets.
 
-/// Makes `multiply` and `convolve_depthwise`, for tiles of so many pixels, from these of the file around it:
+/// Makes `multiply` and `convolve_depthwise`, for tiles of so many pixels, and with such window columns shared
+/// between neighbouring pixels, from these of the file around it:
 /// `levels` and `weights` prepare registers of bytes, `dot` adds each quad's products to its sum.
 macro_rules! tiles {
-    ($features:literal, $pixels:literal) => {
+    ($features:literal, $pixels:literal, [$($column:literal)*]) => {
         use std::arch::x86_64::{_mm256_loadu_si256, _mm256_set1_epi32};
 
         use super::super::{DepthStrip, LANES, QUAD, Strip};
-        use super::{BLOCK, Sums, depth_bias, depth_finish, interleaved, load_rows, load_sums, store_tile};
+        use super::{BLOCK, Sums, depth_bias, depth_finish, interleaved, load_quad, load_rows, load_sums, store_tile};
 
         /// # Safety
         /// `kernels::multiply` has checked the strip, and the processor has the features.
@@ -84,14 +85,17 @@ macro_rules! tiles {
         }
 
         /// Output pixels that share the window columns between them.
-        const SHARED: usize = 2;
+        const SHARED: usize = ([$($column),*].len() - 3) / 2 + 1;
 
         /// # Safety
         /// `kernels::convolve_depthwise` has checked the strip, and the processor has the features.
         #[target_feature(enable = $features)]
         pub(in super::super) unsafe fn convolve_depthwise(strip: &mut DepthStrip<'_>) {
-            let shares = strip.rows.len() <= QUAD && strip.dilation == 1 && strip.terms == 1;
             for block in 0..strip.channels.div_ceil(BLOCK) {
+                let shares = strip.rows.len() <= QUAD
+                    && strip.dilation == 1
+                    && strip.terms == 1
+                    && strip.reaches(block, BLOCK);
                 let mut pixel = 0;
                 // SAFETY: the caller's; each call takes pixels of the strip only.
                 unsafe {
@@ -119,18 +123,21 @@ macro_rules! tiles {
         ) {
             let taps = &strip.weights[block * BLOCK * WIDTH * QUAD..][..BLOCK * WIDTH * QUAD];
             let mut sums = [depth_bias(strip, block); SHARED];
-            for column in 0..(SHARED - 1) * STRIDE + WIDTH {
-                let rows = interleaved(load_rows(strip, 0, pixel * STRIDE + column, block));
-                let rows = rows.map(|row| levels(row));
-                for (at, sums) in sums.iter_mut().enumerate() {
-                    let Some(column) = column.checked_sub(at * STRIDE).filter(|column| *column < WIDTH)
-                    else {
-                        continue;
-                    };
-                    // SAFETY: the slice has a block's weights for every column of the window.
-                    unsafe { depth_accumulate(sums, rows, taps.as_ptr().add(column * BLOCK * QUAD)) };
+            let tops = strip.first_quad();
+            let start = pixel * STRIDE * strip.channels + block * BLOCK;
+            // Written out for each column: what the compiler leaves as a loop would keep the sums in memory.
+            $(if $column < (SHARED - 1) * STRIDE + WIDTH {
+                // SAFETY: `reaches` has said so; and the slice has a block's weights for every column of the window.
+                unsafe {
+                    let rows = interleaved(load_quad(tops, start + $column * strip.channels)).map(|row| levels(row));
+                    for (at, sums) in sums.iter_mut().enumerate() {
+                        if $column >= at * STRIDE && $column - at * STRIDE < WIDTH {
+                            let taps = taps.as_ptr().add(($column - at * STRIDE) * BLOCK * QUAD);
+                            depth_accumulate(sums, rows, taps);
+                        }
+                    }
                 }
-            }
+            })*
             for (at, sums) in sums.into_iter().enumerate() {
                 depth_finish(strip, block, pixel + at, sums);
             }

@@ -23,4 +23,4 @@ fn dot(sum: __m256i, levels: __m256i, weights: __m256i) -> __m256i {
 }
 
 // Twelve sums, two registers of weights and one of levels fit the 16 registers.
-super::tiles::tiles!("avx2,avxvnni", 6);
+super::tiles::tiles!("avx2,avxvnni", 6, [0 1 2 3 4]);
