@@ -35,6 +35,8 @@ pub use coco::COCO_LABELS;
 pub use detect::{Detection, Detector};
 pub use embedded::embedded;
 pub use explain::NodeReport;
+#[doc(hidden)]
+pub use int8::bench;
 pub use int8::{Isa, Threads, ThreadsError};
 pub use manifest::{
     BuiltinLabels, Check, ClassifyHead, DetectHead, Fit, InputContract, Labels, Layout, Level, Manifest,

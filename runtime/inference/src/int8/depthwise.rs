@@ -15,6 +15,8 @@ pub(crate) struct Depthwise {
     channels: usize,
     weights: Vec<i8>,
     terms: usize,
+    /// Of each channel's weights, in the order of the blocks.
+    sums: Vec<i32>,
 }
 
 impl Depthwise {
@@ -40,7 +42,13 @@ impl Depthwise {
             .flat_map(|block| terms.iter().flat_map(move |term| &term[block * each..(block + 1) * each]))
             .copied()
             .collect();
-        Self { isa, window, channels, weights, terms: terms.len() }
+        let sums: Vec<i32> = levels
+            .chunks_exact(height * width)
+            .map(|levels| levels.iter().map(|&level| i32::from(level)).sum())
+            .collect();
+        let mut depthwise = Self { isa, window, channels, weights, terms: terms.len(), sums: Vec::new() };
+        depthwise.sums = depthwise.spread(&sums);
+        depthwise
     }
 
     pub(crate) fn channels(&self) -> usize {
@@ -84,6 +92,7 @@ impl Depthwise {
                 pixels: columns,
                 weights: &self.weights,
                 terms: self.terms,
+                sums: &self.sums,
                 bias: &scaling.bias,
                 multiplier: &scaling.multiplier,
                 rounding,

@@ -47,11 +47,15 @@ struct PackedPanel {
     vectors: usize,
     weights: Vec<i8>,
     excess: Vec<Excess>,
+    sums: Vec<i32>,
 }
 
 impl PackedPanel {
     /// Takes a quad's weights; what is beyond the range of s8 becomes excess.
     fn take(&mut self, quad: usize, quads: usize, values: &[i16]) {
+        for (sum, weights) in self.sums.iter_mut().zip(values.chunks_exact(QUAD)) {
+            *sum += weights.iter().map(|&weight| i32::from(weight)).sum::<i32>();
+        }
         let to = &mut self.weights[quad * values.len()..][..values.len()];
         to.iter_mut().zip(values).for_each(|(to, &value)| *to = value.clamp(-128, 127) as i8);
         if values.iter().any(|&value| i8::try_from(value).is_err()) {
@@ -92,6 +96,7 @@ impl Packed {
                     vectors,
                     weights: vec![0; places.len() / QUAD * block],
                     excess: Vec::new(),
+                    sums: vec![0; vectors * LANES],
                 };
                 let mut values = vec![0i16; block];
                 for (quad, places) in places.chunks_exact(QUAD).enumerate() {
@@ -131,6 +136,7 @@ impl Packed {
                 vectors: panel.vectors,
                 weights: &panel.weights,
                 excess: &panel.excess,
+                sums: &panel.sums,
                 bias: &bias[range.clone()],
                 multiplier: &multiplier[range],
                 columns: (self.columns - panel.first).min(panel.vectors * LANES),

@@ -6,6 +6,10 @@
 
 #![allow(unsafe_code, reason = "the one folder that may; see above")]
 
+#[cfg(target_arch = "aarch64")]
+mod arm;
+#[cfg(target_arch = "x86_64")]
+mod avx;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
 #[cfg(target_arch = "x86_64")]
@@ -16,6 +20,8 @@ mod scalar;
 #[cfg(test)]
 mod tests;
 
+#[cfg(target_arch = "aarch64")]
+use std::arch::is_aarch64_feature_detected;
 use std::sync::OnceLock;
 
 pub(crate) use self::float::{FloatProduct, dots, multiply_floats, softmax, softmax_columns, span};
@@ -39,6 +45,21 @@ pub enum Isa {
     /// x86-64 with AVX-512 BW, VL, VNNI and VBMI (2019 and later).
     #[cfg(target_arch = "x86_64")]
     Avx512,
+    /// x86-64 with AVX2, FMA and AVX-VNNI (Intel's clients since 2021, Zen 5).
+    #[cfg(target_arch = "x86_64")]
+    AvxVnni,
+    /// x86-64 with AVX2 and FMA (2013 and later).
+    #[cfg(target_arch = "x86_64")]
+    Avx2,
+    /// ARM64 with USDOT (Cortex-A510, Neoverse V1 and later).
+    #[cfg(target_arch = "aarch64")]
+    I8mm,
+    /// ARM64 with SDOT (Cortex-A55, Cortex-A76, Neoverse N1 and later).
+    #[cfg(target_arch = "aarch64")]
+    Dotprod,
+    /// Any ARM64 (Cortex-A53, Cortex-A72).
+    #[cfg(target_arch = "aarch64")]
+    Neon,
 }
 
 impl Isa {
@@ -52,6 +73,23 @@ impl Isa {
             && is_x86_feature_detected!("avx512vbmi")
         {
             available.push(Self::Avx512);
+        }
+        #[cfg(target_arch = "x86_64")]
+        if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+            if is_x86_feature_detected!("avxvnni") {
+                available.push(Self::AvxVnni);
+            }
+            available.push(Self::Avx2);
+        }
+        #[cfg(target_arch = "aarch64")]
+        if is_aarch64_feature_detected!("neon") {
+            if is_aarch64_feature_detected!("i8mm") {
+                available.push(Self::I8mm);
+            }
+            if is_aarch64_feature_detected!("dotprod") {
+                available.push(Self::Dotprod);
+            }
+            available.push(Self::Neon);
         }
         available.push(Self::Scalar);
         available
@@ -69,6 +107,16 @@ impl Isa {
             Self::Scalar => "scalar",
             #[cfg(target_arch = "x86_64")]
             Self::Avx512 => "avx512-vnni",
+            #[cfg(target_arch = "x86_64")]
+            Self::AvxVnni => "avx-vnni",
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 => "avx2",
+            #[cfg(target_arch = "aarch64")]
+            Self::I8mm => "neon-i8mm",
+            #[cfg(target_arch = "aarch64")]
+            Self::Dotprod => "neon-dotprod",
+            #[cfg(target_arch = "aarch64")]
+            Self::Neon => "neon",
         }
     }
 
@@ -78,6 +126,10 @@ impl Isa {
             Self::Scalar => 1,
             #[cfg(target_arch = "x86_64")]
             Self::Avx512 => 4,
+            #[cfg(target_arch = "x86_64")]
+            Self::AvxVnni | Self::Avx2 => 2,
+            #[cfg(target_arch = "aarch64")]
+            Self::I8mm | Self::Dotprod | Self::Neon => 1,
         }
     }
 }
@@ -127,6 +179,9 @@ pub(crate) struct Panel<'a> {
     /// `[segments][quads][vectors][LANES][QUAD]`.
     pub(crate) weights: &'a [i8],
     pub(crate) excess: &'a [Excess],
+    /// Of each column's weights, what is in excess too, `[vectors · LANES]`; for sets that have to shift levels
+    /// into the range of s8.
+    pub(crate) sums: &'a [i32],
     /// Where sums start, `[vectors · LANES]`.
     pub(crate) bias: &'a [i32],
     /// `[vectors · LANES]`.
@@ -163,7 +218,7 @@ pub(crate) fn multiply(isa: Isa, strip: &mut Strip<'_>) {
     let panel = &strip.panel;
     let width = panel.vectors * LANES;
     assert!((1..=MAX_VECTORS).contains(&panel.vectors) && (1..=width).contains(&panel.columns));
-    assert!(panel.bias.len() == width && panel.multiplier.len() == width);
+    assert!(panel.bias.len() == width && panel.multiplier.len() == width && panel.sums.len() == width);
     assert_eq!(panel.weights.len(), strip.segments.len() * strip.quads * width * QUAD);
     for excess in panel.excess {
         assert!(excess.segment < strip.segments.len() && excess.quad < strip.quads);
@@ -179,6 +234,21 @@ pub(crate) fn multiply(isa: Isa, strip: &mut Strip<'_>) {
         // SAFETY: the processor has the features (`Isa::available`), and the bounds were checked above.
         #[cfg(target_arch = "x86_64")]
         Isa::Avx512 => unsafe { avx512::multiply(strip) },
+        // SAFETY: likewise.
+        #[cfg(target_arch = "x86_64")]
+        Isa::AvxVnni => unsafe { avx::vnni::multiply(strip) },
+        // SAFETY: likewise.
+        #[cfg(target_arch = "x86_64")]
+        Isa::Avx2 => unsafe { avx::plain::multiply(strip) },
+        // SAFETY: likewise.
+        #[cfg(target_arch = "aarch64")]
+        Isa::I8mm => unsafe { arm::i8mm::multiply(strip) },
+        // SAFETY: likewise.
+        #[cfg(target_arch = "aarch64")]
+        Isa::Dotprod => unsafe { arm::dotprod::multiply(strip) },
+        // SAFETY: likewise.
+        #[cfg(target_arch = "aarch64")]
+        Isa::Neon => unsafe { arm::neon::multiply(strip) },
     }
 }
 
@@ -202,6 +272,8 @@ pub(crate) struct DepthStrip<'a> {
     pub(crate) weights: &'a [i8],
     /// Summands of each weight: 2 where some are beyond the range of s8.
     pub(crate) terms: usize,
+    /// Of each channel's weights, as `bias`; for sets that have to shift levels into the range of s8.
+    pub(crate) sums: &'a [i32],
     /// `[blocks][4 vectors][lanes][4 channels]`.
     pub(crate) bias: &'a [i32],
     /// As `bias`.
@@ -213,6 +285,20 @@ pub(crate) struct DepthStrip<'a> {
 impl DepthStrip<'_> {
     pub(crate) fn quads(&self) -> usize {
         self.rows.len().div_ceil(QUAD)
+    }
+
+    /// Returns where the first quad's rows begin. One that is missing has no weights, so any other stands for it.
+    #[cfg_attr(not(any(target_arch = "x86_64", target_arch = "aarch64")), allow(dead_code))]
+    fn first_quad(&self) -> [*const u8; QUAD] {
+        std::array::from_fn(|at| self.rows[at.min(self.rows.len() - 1)].as_ptr())
+    }
+
+    /// Returns whether every row reaches to the end of a block of so many channels, for every window.
+    #[cfg_attr(not(any(target_arch = "x86_64", target_arch = "aarch64")), allow(dead_code))]
+    fn reaches(&self, block: usize, channels: usize) -> bool {
+        let last = (self.pixels - 1) * self.stride + (self.width - 1) * self.dilation;
+        let reach = last * self.channels + (block + 1) * channels;
+        self.rows.iter().all(|row| row.len() >= reach)
     }
 }
 
@@ -226,6 +312,7 @@ pub(crate) fn convolve_depthwise(isa: Isa, strip: &mut DepthStrip<'_>) {
     let block = LANES * isa.depth_lanes();
     let blocks = strip.channels.div_ceil(block);
     assert!(strip.bias.len() == blocks * block && strip.multiplier.len() == blocks * block);
+    assert_eq!(strip.sums.len(), blocks * block);
     let taps = strip.terms * strip.width * strip.quads() * QUAD;
     assert_eq!(strip.weights.len(), blocks * block * taps);
     assert!(strip.output.len() >= strip.pixels * strip.channels);
@@ -234,6 +321,21 @@ pub(crate) fn convolve_depthwise(isa: Isa, strip: &mut DepthStrip<'_>) {
         // SAFETY: the processor has the features, and the bounds were checked above.
         #[cfg(target_arch = "x86_64")]
         Isa::Avx512 => unsafe { avx512::convolve_depthwise(strip) },
+        // SAFETY: likewise.
+        #[cfg(target_arch = "x86_64")]
+        Isa::AvxVnni => unsafe { avx::vnni::convolve_depthwise(strip) },
+        // SAFETY: likewise.
+        #[cfg(target_arch = "x86_64")]
+        Isa::Avx2 => unsafe { avx::plain::convolve_depthwise(strip) },
+        // SAFETY: likewise.
+        #[cfg(target_arch = "aarch64")]
+        Isa::I8mm => unsafe { arm::i8mm::convolve_depthwise(strip) },
+        // SAFETY: likewise.
+        #[cfg(target_arch = "aarch64")]
+        Isa::Dotprod => unsafe { arm::dotprod::convolve_depthwise(strip) },
+        // SAFETY: likewise.
+        #[cfg(target_arch = "aarch64")]
+        Isa::Neon => unsafe { arm::neon::convolve_depthwise(strip) },
     }
 }
 
@@ -245,6 +347,12 @@ pub(crate) fn look_up(isa: Isa, table: &[u8; 256], input: &[u8], output: &mut [u
         // SAFETY: the processor has the features, and both slices have the same length.
         #[cfg(target_arch = "x86_64")]
         Isa::Avx512 => unsafe { avx512::look_up(table, input.as_ptr(), output) },
+        // SAFETY: likewise.
+        #[cfg(target_arch = "x86_64")]
+        Isa::AvxVnni | Isa::Avx2 => unsafe { avx::look_up(table, input.as_ptr(), output) },
+        // SAFETY: likewise.
+        #[cfg(target_arch = "aarch64")]
+        Isa::I8mm | Isa::Dotprod | Isa::Neon => unsafe { arm::look_up(table, input.as_ptr(), output) },
     }
 }
 
@@ -255,6 +363,12 @@ pub(crate) fn look_up_in_place(isa: Isa, table: &[u8; 256], levels: &mut [u8]) {
         // SAFETY: the processor has the features; each vector is read before it is written.
         #[cfg(target_arch = "x86_64")]
         Isa::Avx512 => unsafe { avx512::look_up(table, levels.as_ptr(), levels) },
+        // SAFETY: likewise.
+        #[cfg(target_arch = "x86_64")]
+        Isa::AvxVnni | Isa::Avx2 => unsafe { avx::look_up(table, levels.as_ptr(), levels) },
+        // SAFETY: likewise.
+        #[cfg(target_arch = "aarch64")]
+        Isa::I8mm | Isa::Dotprod | Isa::Neon => unsafe { arm::look_up(table, levels.as_ptr(), levels) },
     }
 }
 
@@ -266,6 +380,14 @@ pub(crate) fn quantise(isa: Isa, inverse_scale: f32, rounding: Rounding, input: 
         // SAFETY: the processor has the features, and both slices have the same length.
         #[cfg(target_arch = "x86_64")]
         Isa::Avx512 => unsafe { avx512::quantise(inverse_scale, rounding, input, output) },
+        // SAFETY: likewise.
+        #[cfg(target_arch = "x86_64")]
+        Isa::AvxVnni | Isa::Avx2 => unsafe { avx::quantise(inverse_scale, rounding, input, output) },
+        // SAFETY: likewise.
+        #[cfg(target_arch = "aarch64")]
+        Isa::I8mm | Isa::Dotprod | Isa::Neon => unsafe {
+            arm::quantise(inverse_scale, rounding, input, output);
+        },
     }
 }
 
@@ -285,6 +407,12 @@ pub(crate) fn add(isa: Isa, addition: &Addition, [a, b]: [&[u8]; 2], output: &mu
         // SAFETY: the processor has the features, and all slices have the same length.
         #[cfg(target_arch = "x86_64")]
         Isa::Avx512 => unsafe { avx512::add(addition, [a, b], output) },
+        // SAFETY: likewise.
+        #[cfg(target_arch = "x86_64")]
+        Isa::AvxVnni | Isa::Avx2 => unsafe { avx::add(addition, [a, b], output) },
+        // SAFETY: likewise.
+        #[cfg(target_arch = "aarch64")]
+        Isa::I8mm | Isa::Dotprod | Isa::Neon => unsafe { arm::add(addition, [a, b], output) },
     }
 }
 
@@ -312,6 +440,12 @@ pub(crate) fn combine(isa: Isa, combination: &Combination, [a, b]: [&[u8]; 2], o
         // SAFETY: the processor has the features, and all slices have the same length.
         #[cfg(target_arch = "x86_64")]
         Isa::Avx512 => unsafe { avx512::combine(combination, [a, b], output) },
+        // SAFETY: likewise.
+        #[cfg(target_arch = "x86_64")]
+        Isa::AvxVnni | Isa::Avx2 => unsafe { avx::combine(combination, [a, b], output) },
+        // SAFETY: likewise.
+        #[cfg(target_arch = "aarch64")]
+        Isa::I8mm | Isa::Dotprod | Isa::Neon => unsafe { arm::combine(combination, [a, b], output) },
     }
 }
 

@@ -324,4 +324,110 @@ proptest! {
             prop_assert_eq!(&output, &expected);
         }
     }
+
+    #[test]
+    fn combining_is_the_same_everywhere(
+        pairs in prop::collection::vec(any::<(u8, u8)>(), 0..100),
+        values in any::<[u8; 32]>(),
+        odd in prop_oneof![Just(f32::NAN), Just(f32::INFINITY), Just(f32::NEG_INFINITY), Just(0.5), Just(-1e30)],
+        rounding in rounding(),
+    ) {
+        let (a, b): (Vec<u8>, Vec<u8>) = pairs.into_iter().unzip();
+        let table = |shift: usize| -> [f32; 256] {
+            std::array::from_fn(|at| match values[(at + shift) % 32] {
+                0..=9 => odd,
+                value => f32::from(value) / 4.0 - 20.0 + at as f32 / 32.0,
+            })
+        };
+        for combine_by in [Combine::Sum, Combine::Product] {
+            let tables = Box::new([table(0), table(7)]);
+            let combination = Combination { combine: combine_by, tables, rounding };
+            let mut expected = vec![0; a.len()];
+            scalar::combine(&combination, [&a, &b], &mut expected);
+            for isa in Isa::available() {
+                let mut output = vec![0; a.len()];
+                combine(isa, &combination, [&a, &b], &mut output);
+                prop_assert_eq!(&output, &expected, "{}", isa.name());
+            }
+        }
+    }
+}
+
+/// What `--nocapture` shows tells on which processor the tests above ran.
+#[test]
+fn the_reference_comes_last() {
+    let available = Isa::available();
+    println!("instruction sets: {}", available.iter().map(|isa| isa.name()).collect::<Vec<_>>().join(" "));
+    assert_eq!(available.last(), Some(&Isa::Scalar));
+    assert_eq!(available.first(), Some(&Isa::best()));
+}
+
+/// Every channel has the same weights here, so that the order of packing is no matter.
+#[test]
+fn depthwise_rows_may_end_with_their_last_channel() {
+    let (width, height, pixels) = (3, 5, 6);
+    let rounding = Rounding { zero_point: 3, low: 0, high: 255 };
+    let weight = |row: usize, column: usize| (row * 31 + column * 57) as i8;
+    for isa in Isa::available() {
+        let block = LANES * isa.depth_lanes();
+        for channels in 1..=2 * block {
+            let rows: Vec<Vec<u8>> = (0..height)
+                .map(|row| {
+                    (0..(pixels + width - 1) * channels).map(|at| (at * 37 + row * 101) as u8).collect()
+                })
+                .collect();
+            let blocks = channels.div_ceil(block);
+            let quad = |at: usize| -> Vec<i8> {
+                let (column, quad) = (at / 2 % width, at % 2);
+                let row = |row: usize| {
+                    if quad * QUAD + row < height { weight(quad * QUAD + row, column) } else { 0 }
+                };
+                (0..block * QUAD).map(|at| row(at % QUAD)).collect()
+            };
+            let sum: i32 = (0..width * height).map(|at| i32::from(weight(at / width, at % width))).sum();
+            let mut output = vec![0; pixels * channels];
+            let rows_of: Vec<&[u8]> = rows.iter().map(Vec::as_slice).collect();
+            let mut strip = DepthStrip {
+                rows: &rows_of,
+                channels,
+                width,
+                dilation: 1,
+                stride: 1,
+                pixels,
+                weights: &(0..blocks * width * 2).flat_map(quad).collect::<Vec<_>>(),
+                terms: 1,
+                sums: &vec![sum; blocks * block],
+                bias: &vec![17; blocks * block],
+                multiplier: &vec![0.002; blocks * block],
+                rounding,
+                output: &mut output,
+            };
+            convolve_depthwise(isa, &mut strip);
+            for (at, &level) in output.iter().enumerate() {
+                let sum: i32 = (0..width * height)
+                    .map(|tap| (tap / width, tap % width))
+                    .map(|(row, column)| {
+                        i32::from(rows[row][at + column * channels]) * i32::from(weight(row, column))
+                    })
+                    .sum();
+                assert_eq!(level, rounding.quantised((sum + 17) as f32 * 0.002), "{} {at}", isa.name());
+            }
+        }
+    }
+}
+
+/// 255 times this scale is no f32: with the offset it is just below 1.5, but 1.5 if the product is rounded first.
+#[test]
+fn sums_are_rounded_once() {
+    let scale = 1.0 + f32::EPSILON;
+    let rounding = Rounding { zero_point: 0, low: 0, high: 255 };
+    let addition = Addition { scales: [scale; 2], offset: 1.5 - 255.0 * scale, rounding };
+    let (all, none) = ([255; 40], [0; 40]);
+    for isa in Isa::available() {
+        for inputs in [[&all[..], &none[..]], [&none[..], &all[..]]] {
+            let mut output = [0; 40];
+            add(isa, &addition, inputs, &mut output);
+            assert_eq!(output, [1; 40], "{}", isa.name());
+        }
+    }
 }
