@@ -40,7 +40,7 @@ fn quad<const AT: i32>(levels: Levels) -> Levels {
 #[inline]
 #[target_feature(enable = "neon,dotprod")]
 fn dot_quad<const AT: i32>(mut sum: Sum, levels: Levels, weights: int8x16_t) -> Sum {
-    // SAFETY: it changes the one register that it says it does.
+    // SAFETY: the processor has the instruction, which changes the one register that it says it does.
     unsafe {
         asm!(
             "sdot {sum:v}.4s, {weights:v}.16b, {levels:v}.4b[{at}]",
@@ -55,7 +55,7 @@ fn dot_quad<const AT: i32>(mut sum: Sum, levels: Levels, weights: int8x16_t) -> 
 #[inline]
 #[target_feature(enable = "neon,dotprod")]
 fn dot(mut sum: Sum, levels: Levels, weights: int8x16_t) -> Sum {
-    // SAFETY: it changes the one register that it says it does.
+    // SAFETY: the processor has the instruction, which changes the one register that it says it does.
     unsafe {
         asm!(
             "sdot {sum:v}.4s, {weights:v}.16b, {levels:v}.16b",

@@ -36,7 +36,7 @@ fn quad<const AT: i32>(levels: Levels) -> Levels {
 #[inline]
 #[target_feature(enable = "neon,i8mm")]
 fn dot_quad<const AT: i32>(mut sum: Sum, levels: Levels, weights: int8x16_t) -> Sum {
-    // SAFETY: it changes the one register that it says it does.
+    // SAFETY: the processor has the instruction, which changes the one register that it says it does.
     unsafe {
         asm!(
             "sudot {sum:v}.4s, {weights:v}.16b, {levels:v}.4b[{at}]",
@@ -51,7 +51,7 @@ fn dot_quad<const AT: i32>(mut sum: Sum, levels: Levels, weights: int8x16_t) -> 
 #[inline]
 #[target_feature(enable = "neon,i8mm")]
 fn dot(mut sum: Sum, levels: Levels, weights: int8x16_t) -> Sum {
-    // SAFETY: it changes the one register that it says it does.
+    // SAFETY: the processor has the instruction, which changes the one register that it says it does.
     unsafe {
         asm!(
             "usdot {sum:v}.4s, {levels:v}.16b, {weights:v}.16b",
@@ -62,5 +62,5 @@ fn dot(mut sum: Sum, levels: Levels, weights: int8x16_t) -> Sum {
     sum
 }
 
-// Twenty sums and five registers of levels leave seven of the 32 to weights.
-super::tiles::tiles!("neon,i8mm", 5, [0 1 2 3 4 5 6 7 8]);
+// Twenty-four sums and six registers of levels leave two of the 32 to weights: nothing else is needed here.
+super::tiles::tiles!("neon,i8mm", 6, [0 1 2 3 4 5 6 7 8]);

@@ -20,6 +20,7 @@ macro_rules! tiles {
         #[target_feature(enable = $features)]
         pub(in super::super) unsafe fn multiply(strip: &mut Strip<'_>) {
             // Blocks of equal size, as far as it goes: a last block of one pixel would cost as much as one of four.
+            const { assert!($pixels <= 6, "each size of a block has an arm below") };
             let blocks = strip.pixels.div_ceil($pixels);
             let mut pixel = 0;
             for block in 0..blocks {
@@ -32,6 +33,7 @@ macro_rules! tiles {
                             2 => tile::<2>(strip, pixel, vector),
                             3 => tile::<{ most(3) }>(strip, pixel, vector),
                             4 => tile::<{ most(4) }>(strip, pixel, vector),
+                            5 => tile::<{ most(5) }>(strip, pixel, vector),
                             _ => tile::<$pixels>(strip, pixel, vector),
                         }
                     }

@@ -8,13 +8,13 @@ pub(super) mod vnni;
 
 use std::arch::x86_64::{
     __m128i, __m256, __m256i, _mm_loadu_si128, _mm_max_epu8, _mm_min_epu8, _mm_packus_epi16, _mm_set1_epi8,
-    _mm_storeu_si128, _mm256_add_epi32, _mm256_add_ps, _mm256_castsi256_si128, _mm256_cvtepi32_ps,
-    _mm256_cvtepu8_epi32, _mm256_cvtps_epi32, _mm256_extracti128_si256, _mm256_fmadd_ps, _mm256_i32gather_ps,
-    _mm256_loadu_ps, _mm256_loadu_si256, _mm256_max_epu8, _mm256_min_epu8, _mm256_min_ps, _mm256_mul_ps,
-    _mm256_packs_epi32, _mm256_packus_epi16, _mm256_permute4x64_epi64, _mm256_set1_epi8, _mm256_set1_epi32,
-    _mm256_set1_ps, _mm256_setzero_si256, _mm256_shuffle_epi8, _mm256_storeu_ps, _mm256_storeu_si256,
-    _mm256_subs_epi8, _mm256_unpackhi_epi8, _mm256_unpackhi_epi16, _mm256_unpacklo_epi8,
-    _mm256_unpacklo_epi16, _mm256_xor_si256,
+    _mm_srli_si128, _mm_storeu_si128, _mm256_add_epi32, _mm256_add_ps, _mm256_castsi256_si128,
+    _mm256_cvtepi32_ps, _mm256_cvtepu8_epi32, _mm256_cvtps_epi32, _mm256_extracti128_si256, _mm256_fmadd_ps,
+    _mm256_i32gather_ps, _mm256_loadu_ps, _mm256_loadu_si256, _mm256_max_epu8, _mm256_min_epu8,
+    _mm256_min_ps, _mm256_mul_ps, _mm256_packs_epi32, _mm256_packus_epi16, _mm256_permute4x64_epi64,
+    _mm256_set1_epi8, _mm256_set1_epi32, _mm256_set1_ps, _mm256_setzero_si256, _mm256_shuffle_epi8,
+    _mm256_storeu_ps, _mm256_storeu_si256, _mm256_subs_epi8, _mm256_unpackhi_epi8, _mm256_unpackhi_epi16,
+    _mm256_unpacklo_epi8, _mm256_unpacklo_epi16, _mm256_xor_si256,
 };
 use std::ptr;
 
@@ -283,7 +283,7 @@ pub(super) fn quantise(inverse_scale: f32, rounding: Rounding, input: &[f32], ou
 fn widened(levels: &[u8; LANES]) -> Sums {
     // SAFETY: the array has 16 bytes.
     let levels = unsafe { _mm_loadu_si128(levels.as_ptr().cast()) };
-    [_mm256_cvtepu8_epi32(levels), _mm256_cvtepu8_epi32(std::arch::x86_64::_mm_srli_si128::<8>(levels))]
+    [_mm256_cvtepu8_epi32(levels), _mm256_cvtepu8_epi32(_mm_srli_si128::<8>(levels))]
 }
 
 #[target_feature(enable = "avx2,fma")]

@@ -16,6 +16,7 @@ macro_rules! tiles {
         #[target_feature(enable = $features)]
         pub(in super::super) unsafe fn multiply(strip: &mut Strip<'_>) {
             // Blocks of equal size, as far as it goes: a last block of one pixel would cost as much as one of four.
+            const { assert!($pixels <= 6, "each size of a block has an arm below") };
             let blocks = strip.pixels.div_ceil($pixels);
             let mut pixel = 0;
             for block in 0..blocks {
@@ -28,13 +29,18 @@ macro_rules! tiles {
                             2 => tile::<2>(strip, pixel, vector),
                             3 => tile::<3>(strip, pixel, vector),
                             4 => tile::<4>(strip, pixel, vector),
-                            5 => tile::<{ if $pixels > 5 { 5 } else { $pixels } }>(strip, pixel, vector),
+                            5 => tile::<{ most(5) }>(strip, pixel, vector),
                             _ => tile::<$pixels>(strip, pixel, vector),
                         }
                     }
                 }
                 pixel = end;
             }
+        }
+
+        /// Keeps tiles that never occur from being made.
+        const fn most(pixels: usize) -> usize {
+            if pixels < $pixels { pixels } else { $pixels }
         }
 
         /// `P` pixels by the 16 columns of a vector, with all sums in registers.
