@@ -19,8 +19,8 @@ const GLASSES: &str =
 
 fn main() {
     println!(
-        "{:<34}{:>10}{:>10}{:>10}{:>12}",
-        "glassd run", "RSS MB", "peak MB", "frames/s", "CPU of a core"
+        "{:<34}{:>10}{:>12}{:>10}{:>10}{:>15}",
+        "glassd run", "RSS MB", "own MB", "peak MB", "frames/s", "CPU of a core"
     );
     measure("idle, broker in process", "", IDLE);
     measure("simulated glasses, detector, 5 fps", GLASSES, BUSY);

@@ -167,6 +167,12 @@ impl Io {
                 reply(replies.as_ref(), Reply::Error(error));
                 Vec::new()
             }
+            Request::Ask(Ask { glasses: None, .. }) if self.links.len() > 1 => {
+                let known: Vec<&str> = self.links.keys().map(GlassesId::as_str).collect();
+                let error = format!("whose question is it? There are: {}", known.join(", "));
+                reply(replies.as_ref(), Reply::Error(error));
+                Vec::new()
+            }
             Request::Ask(ask) => self.ask(ask, source, replies),
             Request::Status {} => {
                 let mut state = self.describe(gateway);

@@ -72,7 +72,9 @@ fn all_problems_are_reported_at_once() {
     ] {
         assert!(text.contains(key), "{key} is missing in\n{text}");
     }
-    assert!(text.contains("6 problems"), "{text}");
+    assert_eq!(text.matches("FAIL  configuration").count(), 6, "{text}");
+    // The rest is checked all the same.
+    assert!(text.contains("  policies: ") && text.contains("  detector: "), "{text}");
 }
 
 #[test]
@@ -91,6 +93,9 @@ fn later_sources_win() {
     assert_eq!(config.gateway.name, "second");
     assert_eq!(config.gateway.language, "sw");
     assert_eq!(config.gateway.button_question, "a");
+    // A near miss is told, not ignored.
+    let near = check(&folder.path().join("glassd.toml"), &[("GLASSD_MQTT__LOCAL_PORT", "1884")]).1;
+    assert!(near.contains("it is spelt GLASSD__MQTT__LOCAL_PORT"), "{near}");
     // The environment wins over all of them; a bad value there is found like any other.
     let (output, text) = check(&folder.path().join("glassd.toml"), &[("GLASSD__GATEWAY__NAME", "Bad Name")]);
     assert!(!output.status.success() && text.contains("gateway.name"), "{text}");

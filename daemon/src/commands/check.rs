@@ -23,8 +23,19 @@ const BROKER: Duration = Duration::from_secs(2);
 pub(super) fn run(path: Option<&Path>) -> ExitCode {
     let findings = match config::load(path) {
         Ok(config) => check(&config),
-        Err(LoadError::Invalid(problems)) => {
-            problems.into_iter().map(|problem| ("configuration", Err(anyhow::anyhow!("{problem}")))).collect()
+        Err(LoadError::Invalid { problems, config }) => {
+            // What is wrong in the configuration is told once.
+            let told = |key: &str| problems.iter().any(|problem| problem.key.starts_with(key));
+            let rest = check(&config).into_iter().filter(|(what, _)| match *what {
+                "configuration" => false,
+                "broker" => !told("mqtt.broker"),
+                "metrics port" => !told("http.listen"),
+                "detector" => !told("models."),
+                _ => true,
+            });
+            let rest: Vec<Finding> = rest.collect();
+            let problems = problems.into_iter();
+            problems.map(|problem| ("configuration", Err(anyhow::anyhow!("{problem}")))).chain(rest).collect()
         }
         Err(error) => vec![("configuration", Err(error.into()))],
     };

@@ -34,7 +34,11 @@ pub const KEYS: &[Key] = &[
         "a path, or empty",
         "File that holds the password. Without it the systemd credential `mqtt-password` is used, if there is one.",
     ),
-    key("mqtt.topic_prefix", "no '#', '+' or '/' at its ends", "First part of every topic."),
+    key(
+        "mqtt.topic_prefix",
+        "a prefix without '#' and '+', and without '/' at its ends",
+        "First part of every topic.",
+    ),
     key("mqtt.local_port", "0 to 65535", "Port of the broker in process; 0 takes a free one."),
     key("mqtt.encoding", "\"cbor\" or \"json\"", "How queries are written."),
     key("uplink.kilobytes_per_minute", "1 to 1000000", "Uplink budget for queries, never exceeded."),

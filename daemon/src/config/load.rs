@@ -19,11 +19,16 @@ pub enum LoadError {
     #[error("{0}")]
     Malformed(String),
     /// Unknown keys and values out of range, all at once.
-    #[error("{}", problems(.0))]
-    Invalid(Vec<Problem>),
+    #[error("{}", listed(.problems))]
+    Invalid {
+        /// All of them.
+        problems: Vec<Problem>,
+        /// What was read, for whoever wants to check the rest.
+        config: Box<Config>,
+    },
 }
 
-fn problems(problems: &[Problem]) -> String {
+fn listed(problems: &[Problem]) -> String {
     let lines: Vec<String> = problems.iter().map(|problem| format!("  {problem}")).collect();
     let noun = if problems.len() == 1 { "problem" } else { "problems" };
     format!("{} {noun} in the configuration:\n{}", problems.len(), lines.join("\n"))
@@ -56,8 +61,35 @@ pub fn load(path: Option<&Path>) -> Result<Config, LoadError> {
     })
     .map_err(|error| LoadError::Malformed(error.to_string()))?;
     found.extend(validate(&config));
-    if found.is_empty() { Ok(config) } else { Err(LoadError::Invalid(found)) }
+    found.extend(misspelt_variables());
+    if found.is_empty() {
+        Ok(config)
+    } else {
+        Err(LoadError::Invalid { problems: found, config: Box::new(config) })
+    }
 }
+
+/// Finds environment variables that were meant for glassd and would be ignored.
+fn misspelt_variables() -> Vec<Problem> {
+    let is_meant = |name: &str| {
+        SECTIONS.iter().any(|section| {
+            name.strip_prefix("GLASSD_")
+                .and_then(|rest| rest.strip_prefix(section))
+                .is_some_and(|rest| rest.starts_with('_'))
+        })
+    };
+    std::env::vars_os()
+        .filter_map(|(name, _)| name.into_string().ok())
+        .filter(|name| is_meant(name))
+        .map(|key| Problem {
+            what: format!("is not read; it is spelt {}", key.replacen("GLASSD_", "GLASSD__", 1)),
+            key,
+        })
+        .collect()
+}
+
+/// First parts of keys, as the environment spells them.
+const SECTIONS: [&str; 7] = ["GATEWAY", "MQTT", "UPLINK", "QUERIES", "HTTP", "MODELS", "POLICIES"];
 
 fn source(path: &Path) -> config::File<config::FileSourceFile, config::FileFormat> {
     config::File::from(path).format(config::FileFormat::Toml)

@@ -83,6 +83,7 @@ const DATE: &[&str] = &["what day is it", "what day is today", "what is the date
 const BATTERY: &[&str] = &[
     "battery",
     "battery level",
+    "what is the battery",
     "what is the battery level",
     "how much battery is left",
     "how much battery do i have",
