@@ -55,23 +55,31 @@ impl PreparedModel {
     }
 }
 
-fn report(model: &TypedModel, node: usize, time: Duration) -> NodeReport {
-    let node = &model.nodes[node];
-    let operation = node.op.name().into_owned();
+/// Returns the multiply-adds of one run, as far as shapes tell.
+pub(crate) fn macs(model: &TypedModel) -> u64 {
+    model.nodes.iter().map(|node| node_macs(model, node)).sum()
+}
+
+fn node_macs(model: &TypedModel, node: &TypedNode) -> u64 {
     let facts: Option<Vec<&TypedFact>> =
         node.inputs.iter().map(|input| model.outlet_fact(*input).ok()).collect();
     let costs = facts.and_then(|facts| node.op.cost(&facts).ok()).unwrap_or_default();
-    let macs = costs
+    costs
         .iter()
         .filter(|(cost, _)| matches!(cost, Cost::FMA(_)))
         .map(|(_, count)| count.to_i64().map_or(0, i64::unsigned_abs))
-        .sum();
+        .sum()
+}
+
+fn report(model: &TypedModel, node: usize, time: Duration) -> NodeReport {
+    let node = &model.nodes[node];
+    let operation = node.op.name().into_owned();
     NodeReport {
         name: node.name.clone(),
         is_int8: operation.starts_with("Int8"),
         output: node.outputs.first().map_or_else(String::new, |output| format!("{:?}", output.fact)),
         operation,
-        macs,
+        macs: node_macs(model, node),
         time,
     }
 }

@@ -9,8 +9,10 @@ use super::{Layer, dims, floats, sides};
 
 /// Queries whose scores are held at a time.
 const QUERIES: usize = 48;
-/// From so many queries on it pays to turn the keys round first.
+/// From so many queries on it pays to bring a head's keys and values together first.
 const MANY: usize = 8;
+/// Keys that lie side by side once turned: what one tile of a product reads stays in the first cache.
+const PANEL: usize = 64;
 
 /// `softmax(queries · keys · scale) · values` for each head; written heads side by side: `[1, rows, heads, width]`.
 #[derive(Clone, Debug)]
@@ -75,18 +77,22 @@ impl Layer for Attention {
         let mut output = unwritten::<f32>(&shape)?;
         let work = (heads * rows * keys.shape[2] * (depth + values.shape[3])) as u64 * FLOAT;
         for_rows(rows, output.try_as_plain_ram_mut()?.as_slice_mut::<f32>()?, work, |range, part| {
-            let mut scratch = Scratch::new(range.len(), depth, keys.shape[2]);
+            let mut scratch = Scratch::new(range.len(), depth, keys.shape[2], values.shape[3]);
             for head in 0..heads {
-                scratch.take_keys(&keys, head);
+                scratch.take(&keys, &values, head);
                 for first in range.clone().step_by(QUERIES) {
                     let count = (range.end - first).min(QUERIES);
                     scratch.score(&queries, &keys, head, first, count, self.scale);
                     let width = values.shape[3];
+                    let (right, stride) = match &scratch.gathered {
+                        Some(gathered) => (&*gathered.values, width),
+                        None => (values.head(head, 0), values.strides[2]),
+                    };
                     let mut product = FloatProduct {
                         sides: [count, keys.shape[2], width],
-                        strides: [keys.shape[2], values.strides[2], heads * width],
+                        strides: [keys.shape[2], stride, heads * width],
                         left: &scratch.scores,
-                        right: values.head(head, 0),
+                        right,
                         output: &mut part[((first - range.start) * heads + head) * width..],
                     };
                     kernels::multiply_floats(Isa::best(), &mut product);
@@ -97,10 +103,18 @@ impl Layer for Attention {
     }
 }
 
+/// One head's keys and values, each in one piece.
+struct Gathered {
+    /// `[panels, depth, PANEL]`
+    keys: Vec<f32>,
+    /// `[keys, width]`
+    values: Vec<f32>,
+}
+
 /// What one thread holds.
 struct Scratch {
-    /// `[depth, keys]`, where there are queries enough.
-    turned: Option<Vec<f32>>,
+    /// Where there are queries enough.
+    gathered: Option<Gathered>,
     scaled: Vec<f32>,
     scores: Vec<f32>,
     depth: usize,
@@ -108,9 +122,13 @@ struct Scratch {
 }
 
 impl Scratch {
-    fn new(rows: usize, depth: usize, keys: usize) -> Self {
+    fn new(rows: usize, depth: usize, keys: usize, width: usize) -> Self {
+        let gathered = || Gathered {
+            keys: vec![0.0; depth * keys.next_multiple_of(PANEL)],
+            values: vec![0.0; keys * width],
+        };
         Self {
-            turned: (rows >= MANY).then(|| vec![0.0; depth * keys]),
+            gathered: (rows >= MANY).then(gathered),
             scaled: vec![0.0; rows.min(QUERIES) * depth],
             scores: vec![0.0; rows.min(QUERIES) * keys],
             depth,
@@ -118,12 +136,22 @@ impl Scratch {
         }
     }
 
-    fn take_keys(&mut self, keys: &View<'_>, head: usize) {
-        let Some(turned) = &mut self.turned else { return };
-        let head = keys.head(head, 0);
-        for (place, line) in turned.chunks_exact_mut(self.keys.max(1)).enumerate() {
-            let from = head[place..].iter().step_by(keys.strides[2]);
-            line.iter_mut().zip(from).for_each(|(to, &from)| *to = from);
+    fn take(&mut self, keys: &View<'_>, values: &View<'_>, head: usize) {
+        let Some(gathered) = &mut self.gathered else { return };
+        let from = keys.head(head, 0);
+        let stride = keys.strides[2];
+        for (panel, turned) in gathered.keys.chunks_exact_mut((self.depth * PANEL).max(1)).enumerate() {
+            let first = panel * PANEL;
+            for key in 0..PANEL.min(self.keys - first) {
+                let places = &from[(first + key) * stride..][..self.depth];
+                let to = turned[key..].iter_mut().step_by(PANEL);
+                to.zip(places).for_each(|(to, &place)| *to = place);
+            }
+        }
+        let from = values.head(head, 0);
+        let width = values.shape[3];
+        for (row, to) in gathered.values.chunks_exact_mut(width.max(1)).enumerate() {
+            to.copy_from_slice(&from[row * values.strides[2]..][..width]);
         }
     }
 
@@ -142,16 +170,19 @@ impl Scratch {
             line.iter_mut().zip(from).for_each(|(to, from)| *to = from * scale);
         }
         let scores = &mut self.scores[..count * self.keys];
-        match &self.turned {
-            Some(turned) => {
-                let mut product = FloatProduct {
-                    sides: [count, self.depth, self.keys],
-                    strides: [self.depth, self.keys, self.keys],
-                    left: &self.scaled,
-                    right: turned,
-                    output: &mut *scores,
-                };
-                kernels::multiply_floats(isa, &mut product);
+        match &self.gathered {
+            Some(gathered) => {
+                for (panel, turned) in gathered.keys.chunks_exact((self.depth * PANEL).max(1)).enumerate() {
+                    let first = panel * PANEL;
+                    let mut product = FloatProduct {
+                        sides: [count, self.depth, PANEL.min(self.keys - first)],
+                        strides: [self.depth, PANEL, self.keys],
+                        left: &self.scaled,
+                        right: turned,
+                        output: &mut scores[first..],
+                    };
+                    kernels::multiply_floats(isa, &mut product);
+                }
             }
             None => {
                 let lines = scores.chunks_exact_mut(self.keys.max(1));
