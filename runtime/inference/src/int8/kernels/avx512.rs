@@ -34,21 +34,19 @@ pub(super) unsafe fn multiply(strip: &mut Strip<'_>) {
     for block in 0..blocks {
         let end = (block + 1) * strip.pixels / blocks;
         let lines = strip.next.len() / LINE;
-        for line in block * lines / blocks..(block + 1) * lines / blocks {
-            _mm_prefetch::<_MM_HINT_T1>(strip.next[line * LINE..].as_ptr());
-        }
+        let next = &strip.next[block * lines / blocks * LINE..(block + 1) * lines / blocks * LINE];
         // SAFETY: the caller's; every arm takes pixels of the strip only.
         unsafe {
             match (vectors, end - pixel) {
-                (4, 1) => tile::<1, 4>(strip, pixel),
-                (4, 2) => tile::<2, 4>(strip, pixel),
-                (4, 3) => tile::<3, 4>(strip, pixel),
-                (4, 4) => tile::<4, 4>(strip, pixel),
-                (4, 5) => tile::<5, 4>(strip, pixel),
-                (4, _) => tile::<6, 4>(strip, pixel),
-                (3, pixels) => tiles_of::<3>(strip, pixel, pixels),
-                (2, pixels) => tiles_of::<2>(strip, pixel, pixels),
-                (_, pixels) => tiles_of::<1>(strip, pixel, pixels),
+                (4, 1) => tile::<1, 4>(strip, pixel, next),
+                (4, 2) => tile::<2, 4>(strip, pixel, next),
+                (4, 3) => tile::<3, 4>(strip, pixel, next),
+                (4, 4) => tile::<4, 4>(strip, pixel, next),
+                (4, 5) => tile::<5, 4>(strip, pixel, next),
+                (4, _) => tile::<6, 4>(strip, pixel, next),
+                (3, pixels) => tiles_of::<3>(strip, pixel, pixels, next),
+                (2, pixels) => tiles_of::<2>(strip, pixel, pixels, next),
+                (_, pixels) => tiles_of::<1>(strip, pixel, pixels, next),
             }
         }
         pixel = end;
@@ -57,25 +55,26 @@ pub(super) unsafe fn multiply(strip: &mut Strip<'_>) {
 
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-unsafe fn tiles_of<const C: usize>(strip: &mut Strip<'_>, pixel: usize, pixels: usize) {
+unsafe fn tiles_of<const C: usize>(strip: &mut Strip<'_>, pixel: usize, pixels: usize, next: &[i8]) {
     // SAFETY: the caller's.
     unsafe {
         match pixels {
-            1 => tile::<1, C>(strip, pixel),
-            2 => tile::<2, C>(strip, pixel),
-            3 => tile::<3, C>(strip, pixel),
-            4 => tile::<4, C>(strip, pixel),
-            5 => tile::<5, C>(strip, pixel),
-            6 => tile::<6, C>(strip, pixel),
-            7 => tile::<7, C>(strip, pixel),
-            _ => tile::<8, C>(strip, pixel),
+            1 => tile::<1, C>(strip, pixel, next),
+            2 => tile::<2, C>(strip, pixel, next),
+            3 => tile::<3, C>(strip, pixel, next),
+            4 => tile::<4, C>(strip, pixel, next),
+            5 => tile::<5, C>(strip, pixel, next),
+            6 => tile::<6, C>(strip, pixel, next),
+            7 => tile::<7, C>(strip, pixel, next),
+            _ => tile::<8, C>(strip, pixel, next),
         }
     }
 }
 
-/// `P` pixels by `C` vectors of columns, with all sums in registers.
+/// `P` pixels by `C` vectors of columns, with all sums in registers. Lines of `next` are fetched meanwhile, one with each
+/// quad: all at once they would wait for each other.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-unsafe fn tile<const P: usize, const C: usize>(strip: &mut Strip<'_>, pixel: usize) {
+unsafe fn tile<const P: usize, const C: usize>(strip: &mut Strip<'_>, pixel: usize, next: &[i8]) {
     let panel = strip.panel;
     let stride = strip.pixel_stride;
     let mut sums = [[_mm512_setzero_si512(); C]; P];
@@ -89,9 +88,13 @@ unsafe fn tile<const P: usize, const C: usize>(strip: &mut Strip<'_>, pixel: usi
             }
         }
         let mut weights = panel.weights.as_ptr();
+        let mut next = next.chunks_exact(LINE);
         for segment in strip.segments {
             let start = segment.as_ptr().add(pixel * stride);
             for quad in 0..strip.quads {
+                if let Some(line) = next.next() {
+                    _mm_prefetch::<_MM_HINT_T1>(line.as_ptr());
+                }
                 accumulate::<P, C>(&mut sums, start.add(quad * QUAD), stride, weights);
                 weights = weights.add(C * LANES * QUAD);
             }
