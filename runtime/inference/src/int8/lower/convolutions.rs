@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use tract_onnx::pb::NodeProto;
-use tract_onnx::tract_core::internal::TractResult;
+use tract_onnx::tract_core::internal::{DatumType, TractResult};
 
-use super::super::layers::{MaxPool, UpsampleNearest};
+use super::super::layers::{ConvolveFloat, DropRow, MaxPool, UpsampleNearest};
 use super::super::window::Window;
 use super::Lowering;
 use super::attributes::Attributes;
@@ -14,7 +14,7 @@ use super::weights::{Filter, Weights, numbers};
 
 impl Lowering<'_> {
     pub(super) fn conv(&mut self, node: &NodeProto, attributes: Attributes<'_>) -> TractResult<bool> {
-        let Some(weights) = self.weights(&node.input[1]) else { return Ok(false) };
+        let Some(weights) = self.weights(&node.input[1]) else { return self.float_conv(node, attributes) };
         let Some((stored, scale, zero_point)) = self.affine(&node.input[0])? else { return Ok(false) };
         let (Some(window), Some(shape)) =
             (self.window(node, attributes, &stored.shape, &weights.shape[2..]), self.shape(&node.output[0]))
@@ -40,6 +40,46 @@ impl Lowering<'_> {
             layout: Layout::ChannelsLast,
         };
         self.take_sums(node, sums)
+    }
+
+    /// A convolution of numbers by numbers that is large enough to pay for turning its output round; in one direction
+    /// too, which counts as one row.
+    fn float_conv(&mut self, node: &NodeProto, attributes: Attributes<'_>) -> TractResult<bool> {
+        let (Some(memory), Some(shape)) = (self.shape(&node.input[0]), self.shape(&node.output[0])) else {
+            return Ok(false);
+        };
+        let Some(kernel) =
+            self.constant(&node.input[1]).filter(|kernel| kernel.datum_type() == DatumType::F32)
+        else {
+            return Ok(false);
+        };
+        let plain = attributes.int("group", 1) == 1 && matches!(attributes.text("auto_pad"), "" | "NOTSET");
+        let (&[1, channels, ref picture @ ..], [outputs, _, taps @ ..]) = (&memory[..], kernel.shape())
+        else {
+            return Ok(false);
+        };
+        let (Some(input), Some(window)) = (in_rows(picture), float_window(attributes, taps)) else {
+            return Ok(false);
+        };
+        let expected = window.output(input).map(|[rows, columns]| rows * columns);
+        let work = shape.iter().product::<usize>() * channels * window.taps();
+        if !plain || window.size[1] < WIDE || work < LARGE || expected != Some(shape[2..].iter().product()) {
+            return Ok(false);
+        }
+        let (Some(bias), Some(weights)) = (self.bias(node.input.get(2), *outputs), numbers(&kernel)) else {
+            return Ok(false);
+        };
+        let numbers = self.number_outlet(&node.input[0])?;
+        let layer =
+            ConvolveFloat::new(&weights, bias, window, [channels, input[0], input[1]], memory.clone());
+        let output = &node.output[0];
+        let outlet = self.emit(output, layer, &[numbers])?;
+        let mut outlet = self.channels_second(outlet, output)?;
+        if shape.len() == 3 {
+            outlet = self.emit(output, DropRow, &[outlet])?;
+        }
+        self.floats.insert(output.clone(), outlet);
+        Ok(true)
     }
 
     pub(super) fn mat_mul(&mut self, node: &NodeProto) -> TractResult<bool> {
@@ -263,6 +303,40 @@ impl Lowering<'_> {
         self.give(&node.output[0], (Levels { stored, ..levels }, meaning));
         Ok(true)
     }
+}
+
+/// Multiply-adds from which on a convolution in f32 is ours.
+const LARGE: usize = 10_000_000;
+/// Columns of its window from which on laying them out costs little.
+const WIDE: usize = 8;
+
+/// Rows and columns of a picture, or of a line, which is one row.
+fn in_rows(sides: &[usize]) -> Option<[usize; 2]> {
+    match *sides {
+        [columns] => Some([1, columns]),
+        [rows, columns] => Some([rows, columns]),
+        _ => None,
+    }
+}
+
+fn float_window(attributes: Attributes<'_>, taps: &[usize]) -> Option<Window> {
+    let of = |name: &str, default: usize| match attributes.sizes(name) {
+        None => Some([default; 2]),
+        Some(sizes) => match sizes[..] {
+            [column] => Some([default, column]),
+            [row, column] => Some([row, column]),
+            _ => None,
+        },
+    };
+    let (before, after) = match attributes.sizes("pads").as_deref() {
+        None => ([0; 2], [0; 2]),
+        Some(&[left, right]) => ([0, left], [0, right]),
+        Some(&[top, left, bottom, right]) => ([top, left], [bottom, right]),
+        Some(_) => return None,
+    };
+    let (size, stride, dilation) = (in_rows(taps)?, of("strides", 1)?, of("dilations", 1)?);
+    let all = [size, stride, dilation].concat();
+    (!all.contains(&0)).then_some(Window { size, stride, dilation, before, after })
 }
 
 /// Returns the filter of a convolution with weights by output, input, row and column.

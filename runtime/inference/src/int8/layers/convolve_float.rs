@@ -1,0 +1,187 @@
+//! Convolutions in f32 between INT8 layers: those that the quantiser left, patch embeddings above all.
+
+use tract_onnx::tract_core::internal::{DatumType, TDim, TValue, TVec, Tensor, TractResult};
+
+use super::super::kernels::{self, FloatProduct, Isa, unwritten};
+use super::super::pool::{FLOAT, for_rows};
+use super::super::window::Window;
+use super::{Layer, dims, expect, floats, sides};
+
+/// Output pixels whose windows are laid out at a time.
+const PIXELS: usize = 24;
+/// Output channels that lie side by side, as the kernel reads them.
+const PANEL: usize = 64;
+
+/// A convolution in f32 from channels second to channels last.
+#[derive(Debug)]
+pub(crate) struct ConvolveFloat {
+    window: Window,
+    /// Channels, rows and columns of the input.
+    input: [usize; 3],
+    /// Shape of the input's memory.
+    memory: Vec<usize>,
+    output_channels: usize,
+    bias: Vec<f32>,
+    /// `[panels, depth, PANEL]`
+    weights: Vec<f32>,
+}
+
+impl ConvolveFloat {
+    /// `weights` come by output channel, input channel, row and column; `memory` is the input's shape as ONNX has it.
+    pub(crate) fn new(
+        weights: &[f32],
+        bias: Vec<f32>,
+        window: Window,
+        input: [usize; 3],
+        memory: Vec<usize>,
+    ) -> Self {
+        let output_channels = bias.len();
+        let depth = input[0] * window.taps();
+        let mut packed = vec![0.0; output_channels.next_multiple_of(PANEL) * depth];
+        for (output, weights) in weights.chunks_exact(depth.max(1)).enumerate() {
+            let start = output / PANEL * depth * PANEL + output % PANEL;
+            let to = packed[start..].iter_mut().step_by(PANEL);
+            to.zip(weights).for_each(|(to, &weight)| *to = weight);
+        }
+        Self { window, input, memory, output_channels, bias, weights: packed }
+    }
+
+    fn shape(&self) -> [usize; 4] {
+        let [rows, columns] = self.window.output([self.input[1], self.input[2]]).unwrap_or_default();
+        [1, rows, columns, self.output_channels]
+    }
+
+    /// Lays out what one output pixel sees.
+    fn lay_out(&self, input: &[f32], row: usize, column: usize, to: &mut [f32]) {
+        let [_, height, width] = self.input;
+        let at = |side: usize, place: usize, tap: usize, end: usize| {
+            (place * self.window.stride[side] + tap * self.window.dilation[side])
+                .checked_sub(self.window.before[side])
+                .filter(|at| *at < end)
+        };
+        let taps = self.window.taps();
+        let wide = self.window.size[1];
+        let (y, x) = (at(0, row, 0, height), at(1, column, 0, width));
+        if let (Some(y), Some(x)) = (y, x)
+            && self.window.dilation == [1, 1]
+            && y + self.window.size[0] <= height
+            && x + wide <= width
+        {
+            // All inside: each row of the window lies in one piece.
+            for (line, to) in to.chunks_exact_mut(wide).enumerate() {
+                let (channel, tap) = (line / self.window.size[0], line % self.window.size[0]);
+                to.copy_from_slice(&input[(channel * height + y + tap) * width + x..][..wide]);
+            }
+            return;
+        }
+        for (channel, to) in to.chunks_exact_mut(taps).enumerate() {
+            for (tap, to) in to.iter_mut().enumerate() {
+                let y = at(0, row, tap / self.window.size[1], height);
+                let x = at(1, column, tap % self.window.size[1], width);
+                *to = match (y, x) {
+                    (Some(y), Some(x)) => input[(channel * height + y) * width + x],
+                    _ => 0.0,
+                };
+            }
+        }
+    }
+}
+
+impl Layer for ConvolveFloat {
+    fn name(&self) -> &'static str {
+        "ConvF32"
+    }
+
+    fn output(&self, inputs: &[(DatumType, TVec<TDim>)]) -> TractResult<(DatumType, TVec<TDim>)> {
+        expect(&sides(&inputs[0].1)?, &self.memory)?;
+        Ok((DatumType::F32, dims(&self.shape())))
+    }
+
+    fn run(&self, inputs: &[TValue]) -> TractResult<Tensor> {
+        let input = floats(&inputs[0])?;
+        let shape = self.shape();
+        let depth = self.input[0] * self.window.taps();
+        let (pixels, columns) = (shape[1] * shape[2], shape[2]);
+        let mut output = unwritten::<f32>(&shape)?;
+        let work = self.macs() * FLOAT;
+        for_rows(pixels, output.try_as_plain_ram_mut()?.as_slice_mut::<f32>()?, work, |range, part| {
+            let mut seen = vec![0.0; PIXELS.min(range.len()) * depth];
+            for (block, part) in part.chunks_mut(PIXELS * self.output_channels).enumerate() {
+                let count = part.len() / self.output_channels;
+                let first = range.start + block * PIXELS;
+                for (pixel, to) in (first..first + count).zip(seen.chunks_exact_mut(depth)) {
+                    self.lay_out(input, pixel / columns, pixel % columns, to);
+                }
+                for (panel, weights) in self.weights.chunks_exact(depth * PANEL).enumerate() {
+                    let channel = panel * PANEL;
+                    let mut product = FloatProduct {
+                        sides: [count, depth, PANEL.min(self.output_channels - channel)],
+                        strides: [depth, PANEL, self.output_channels],
+                        left: &seen,
+                        right: weights,
+                        output: &mut part[channel..],
+                    };
+                    kernels::multiply_floats(Isa::best(), &mut product);
+                }
+                for pixel in part.chunks_exact_mut(self.output_channels) {
+                    pixel.iter_mut().zip(&self.bias).for_each(|(value, bias)| *value += bias);
+                }
+            }
+        });
+        Ok(output)
+    }
+
+    fn macs(&self) -> u64 {
+        let outputs: usize = self.shape().iter().product();
+        (outputs * self.input[0] * self.window.taps()) as u64
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    fn wave(count: usize, step: usize) -> Vec<f32> {
+        (0..count).map(|at| ((at * step) % 23) as f32 / 11.0 - 1.0).collect()
+    }
+
+    #[test]
+    fn it_gives_the_sums_it_stands_for() {
+        let window = |size, stride, before, after| Window { size, stride, dilation: [1, 1], before, after };
+        let cases = [
+            (window([3, 3], [1, 2], [1, 0], [1, 2]), [3, 9, 11], 70),
+            (window([1, 3], [1, 2], [0, 1], [0, 1]), [5, 1, 40], 3),
+            (window([4, 4], [4, 4], [0, 0], [0, 0]), [2, 8, 12], 64),
+        ];
+        for (window, input, outputs) in cases {
+            let [channels, height, width] = input;
+            let weights = wave(outputs * channels * window.taps(), 7);
+            let (bias, values) = (wave(outputs, 5), wave(channels * height * width, 13));
+            let [rows, columns] = window.output([height, width]).unwrap();
+            let memory = vec![1, channels, height, width];
+            let tensor = Tensor::from_shape(&memory, &values).unwrap();
+            let layer = ConvolveFloat::new(&weights, bias.clone(), window.clone(), input, memory);
+            let output = layer.run(&[tensor.into()]).unwrap();
+            assert_eq!(output.shape(), [1, rows, columns, outputs]);
+            let output = output.try_as_plain_ram().unwrap().as_slice::<f32>().unwrap().to_vec();
+            for (at, value) in output.into_iter().enumerate() {
+                let (pixel, channel) = (at / outputs, at % outputs);
+                let mut expected = bias[channel];
+                for input in 0..channels {
+                    for tap in 0..window.taps() {
+                        let y = (pixel / columns * window.stride[0] + tap / window.size[1])
+                            .wrapping_sub(window.before[0]);
+                        let x = (pixel % columns * window.stride[1] + tap % window.size[1])
+                            .wrapping_sub(window.before[1]);
+                        if y < height && x < width {
+                            expected += values[(input * height + y) * width + x]
+                                * weights[(channel * channels + input) * window.taps() + tap];
+                        }
+                    }
+                }
+                assert!((value - expected).abs() < 1e-3, "{window:?} at {at}: {value} {expected}");
+            }
+        }
+    }
+}
