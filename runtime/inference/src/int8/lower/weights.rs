@@ -140,8 +140,8 @@ pub(super) fn weights(
         return None;
     }
     let shape = levels.shape().to_vec();
-    let scales = numbers(scales)?;
-    let zero_points = zero_points.map_or(Some(vec![0.0]), numbers)?;
+    let scales = numbers(scales).filter(|all| !all.is_empty())?;
+    let zero_points = zero_points.map_or(Some(vec![0.0]), numbers).filter(|all| !all.is_empty())?;
     let along = shape.get(axis).copied().unwrap_or(1);
     let fits = |count: usize| count == 1 || count == along;
     if !fits(scales.len()) || !fits(zero_points.len()) {
@@ -152,12 +152,12 @@ pub(super) fn weights(
     }
     let inner: usize = shape.get(axis + 1..).map_or(1, |rest| rest.iter().product());
     let mut levels = whole_numbers(levels)?;
-    match zero_points[..] {
-        [zero_point] => levels.iter_mut().for_each(|level| *level -= zero_point as i16),
-        _ => {
-            for (at, level) in levels.iter_mut().enumerate() {
-                *level -= zero_points[at / inner % along] as i16;
-            }
+    if zero_points.iter().all(|zero_point| *zero_point == zero_points[0]) {
+        let zero_point = zero_points[0] as i16;
+        levels.iter_mut().for_each(|level| *level -= zero_point);
+    } else {
+        for (at, level) in levels.iter_mut().enumerate() {
+            *level -= zero_points[at / inner % along] as i16;
         }
     }
     Some(Weights { levels, shape, scales, axis })
