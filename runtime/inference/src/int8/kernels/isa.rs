@@ -1,5 +1,7 @@
 //! Which instruction sets there are, and which of them this processor has.
 
+#[cfg(target_arch = "aarch64")]
+use std::arch::is_aarch64_feature_detected;
 use std::sync::OnceLock;
 
 /// An instruction set that has kernels.

@@ -24,9 +24,6 @@ mod tests;
 pub(crate) use self::float::{FloatProduct, dots, multiply_floats, softmax, softmax_columns, span};
 pub use self::isa::Isa;
 pub(crate) use self::memory::unwritten;
-#[cfg(target_arch = "aarch64")]
-use std::arch::is_aarch64_feature_detected;
-
 /// Columns in a vector of packed weights, and weights of a column in a quad.
 pub(crate) const LANES: usize = 16;
 /// Neighbouring values along K that one instruction multiplies and sums.
