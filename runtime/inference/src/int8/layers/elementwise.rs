@@ -128,6 +128,10 @@ impl Layer for DequantiseWeights {
         Ok((DatumType::F32, inputs[0].1.clone()))
     }
 
+    fn is_deferred(&self) -> bool {
+        true
+    }
+
     fn run(&self, inputs: &[TValue]) -> TractResult<Tensor> {
         let shape = inputs[0].shape();
         let inner: usize = shape.get(self.axis + 1..).map_or(1, |rest| rest.iter().product());

@@ -37,6 +37,11 @@ pub(crate) trait Layer: Debug + Send + Sync + 'static {
     fn output(&self, inputs: &[(DatumType, TVec<TDim>)]) -> TractResult<(DatumType, TVec<TDim>)>;
     /// Computes the output.
     fn run(&self, inputs: &[TValue]) -> TractResult<Tensor>;
+    /// Returns whether the output is not computed while shapes are sought, though all inputs may be constant: it
+    /// would be kept although nobody may want it.
+    fn is_deferred(&self) -> bool {
+        false
+    }
     /// Returns the layer with its output levels looked up in a table; none where that is no saving.
     fn with_table(&self, _: &[u8; 256]) -> Option<Arc<dyn Layer>> {
         None
@@ -102,6 +107,10 @@ impl Expansion for Node {
         model.wire_node(prefix, self.clone(), inputs)
     }
 
+    fn runs_out_of_plan(&self) -> bool {
+        !self.0.is_deferred()
+    }
+
     fn rules<'r, 'p: 'r, 's: 'r>(
         &'s self,
         solver: &mut Solver<'r>,
@@ -118,34 +127,6 @@ impl Expansion for Node {
                 solver.equals(&outputs[0].shape, shape)
             })
         })
-    }
-}
-
-/// A layer that is not computed while shapes are sought, though its inputs may be constant: its output would be
-/// kept although nobody may want it.
-#[derive(Clone, Debug)]
-pub(crate) struct Deferred(pub(crate) Node);
-
-impl Expansion for Deferred {
-    fn name(&self) -> StaticName {
-        Expansion::name(&self.0)
-    }
-
-    fn wire(&self, prefix: &str, model: &mut TypedModel, inputs: &[OutletId]) -> TractResult<TVec<OutletId>> {
-        self.0.wire(prefix, model, inputs)
-    }
-
-    fn rules<'r, 'p: 'r, 's: 'r>(
-        &'s self,
-        solver: &mut Solver<'r>,
-        inputs: &'p [TensorProxy],
-        outputs: &'p [TensorProxy],
-    ) -> InferenceResult {
-        self.0.rules(solver, inputs, outputs)
-    }
-
-    fn runs_out_of_plan(&self) -> bool {
-        false
     }
 }
 

@@ -28,7 +28,7 @@ use tract_onnx::tract_hir::internal::expand;
 use self::attributes::Attributes;
 use self::dynamic::DynamicValue;
 use self::value::{Layout, Levels, Stored, Table, Value};
-use super::layers::{Deferred, DequantiseWeights, Layer, Node};
+use super::layers::{DequantiseWeights, Layer, Node};
 
 /// Returns whether a graph holds anything to lower.
 pub(crate) fn is_quantised(graph: &GraphProto) -> bool {
@@ -48,7 +48,7 @@ pub(crate) fn weights_deferred(graph: &GraphProto, parsed: &mut ParseResult) {
         let axis = Attributes(node).axis("axis", 1, weights.rank()).unwrap_or(0);
         let layer: Arc<dyn Layer> = Arc::new(DequantiseWeights { axis });
         let node = made.node;
-        parsed.model.nodes[node].op = expand(Deferred(Node(layer)));
+        parsed.model.nodes[node].op = expand(Node(layer));
     }
 }
 
