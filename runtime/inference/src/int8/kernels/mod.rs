@@ -3,6 +3,9 @@
 //! All `unsafe` of this crate is in this folder, for two reasons: intrinsics, and loads and stores whose bounds
 //! the safe functions here have checked once for a whole strip instead of at every step. Each kernel gives
 //! bit for bit what [`scalar`] gives; `tests` hold them to it.
+//!
+//! The tiles look alike from one set to the next and are written out all the same: registers, vector widths and the
+//! features that a function needs differ, and a generic function cannot ask for features.
 
 #![allow(unsafe_code, reason = "the one folder that may; see above")]
 
