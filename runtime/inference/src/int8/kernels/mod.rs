@@ -1,8 +1,8 @@
 //! What runs on the processor's integer units, one file for each instruction set.
 //!
 //! All `unsafe` of this crate is in this folder, for two reasons: intrinsics, and loads and stores whose bounds
-//! the safe functions here have checked once for a whole strip instead of at every step. Each kernel gives
-//! bit for bit what [`scalar`] gives; `tests` hold them to it.
+//! the safe functions here have checked once for a whole strip instead of at every step. Each INT8
+//! kernel gives bit for bit what [`scalar`] gives, those on f32 the same but for rounding; `tests` hold them to it.
 //!
 //! The tiles look alike from one set to the next and are written out all the same: registers, vector widths and the
 //! features that a function needs differ, and a generic function cannot ask for features.
