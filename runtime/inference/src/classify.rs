@@ -3,7 +3,9 @@
 use glassd_media::Image;
 use tract_onnx::prelude::{DatumType, Tensor};
 
-use crate::accelerator::{Accelerator, InferenceError, LoadError, PreparedModel, Session, Signature, floats};
+use crate::accelerators::{
+    Accelerator, InferenceError, LoadError, PreparedModel, Session, Signature, floats,
+};
 use crate::manifest::{ClassifyHead, ModelEntry, Task};
 use crate::store::{Flaw, judged};
 

@@ -6,7 +6,7 @@ use tract_onnx::prelude::{DatumType, Tensor, TypedFact, TypedModel, TypedNode};
 use tract_onnx::tract_core::internal::Cost;
 use tract_onnx::tract_core::plan::eval;
 
-use crate::accelerator::{InferenceError, PreparedModel, failed};
+use crate::accelerators::{InferenceError, PreparedModel, failed};
 
 /// A node of a compiled model and its share of the work.
 #[derive(Clone, Debug, PartialEq)]

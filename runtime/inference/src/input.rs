@@ -5,7 +5,7 @@ use std::ops::Range;
 use glassd_media::Image;
 use tract_onnx::prelude::{Datum, DatumType, Tensor};
 
-use crate::accelerator::{LoadError, Signature};
+use crate::accelerators::{LoadError, Signature};
 use crate::manifest::{Fit, InputContract, Layout, Level, Order};
 
 /// Where the whole picture lies in the input, in input pixels; a cropped picture reaches beyond it.

@@ -14,7 +14,7 @@
 //! - a model whose tensors do not fit its manifest entry is refused when it is prepared, not when it runs;
 //! - what an image cannot change is computed once, when the model is prepared.
 
-mod accelerator;
+mod accelerators;
 mod calibration;
 mod classify;
 mod coco;
@@ -28,7 +28,7 @@ mod manifest;
 pub mod quantise;
 mod store;
 
-pub use accelerator::{Accelerator, InferenceError, LoadError, PreparedModel, Session, Signature};
+pub use accelerators::{Accelerator, InferenceError, LoadError, PreparedModel, Session, Signature};
 pub use calibration::Calibration;
 pub use classify::Classifier;
 pub use coco::COCO_LABELS;

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use glassd_media::Image;
 use sha2::{Digest, Sha256};
 
-use crate::accelerator::{Accelerator, InferenceError, LoadError, PreparedModel};
+use crate::accelerators::{Accelerator, InferenceError, LoadError, PreparedModel};
 use crate::classify::Classifier;
 use crate::detect::Detector;
 use crate::manifest::{Labels, Manifest, ModelEntry, Task};

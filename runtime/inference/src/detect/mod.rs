@@ -7,7 +7,9 @@ use glassd_media::Image;
 use tract_onnx::prelude::DatumType;
 
 use self::heads::Head;
-use crate::accelerator::{Accelerator, InferenceError, LoadError, PreparedModel, Session, Signature, floats};
+use crate::accelerators::{
+    Accelerator, InferenceError, LoadError, PreparedModel, Session, Signature, floats,
+};
 use crate::int8::Threads;
 use crate::manifest::{Labels, ModelEntry, Task, Thresholds, Vocabulary};
 use crate::store::{Flaw, judged};

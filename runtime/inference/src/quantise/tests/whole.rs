@@ -7,7 +7,7 @@ use tract_onnx::pb::tensor_proto::DataType;
 use super::super::{Choice, Settings, quantise};
 use super::net::mixed;
 use crate::Accelerator;
-use crate::accelerator::floats;
+use crate::accelerators::floats;
 
 fn ops(model: &ModelProto) -> Vec<&str> {
     model.graph.as_ref().unwrap().node.iter().map(|node| node.op_type.as_str()).collect()

@@ -1,0 +1,187 @@
+//! The processor: INT8 layers of our own and whatever tract runs.
+
+use std::sync::Arc;
+
+use tract_onnx::pb::tensor_proto::DataLocation;
+use tract_onnx::prelude::{
+    Framework, InferenceModelExt, IntoRunnable, TractResult, TypedFact, TypedRunnableModel,
+};
+use tract_onnx::tract_hir::infer::{DimFact, Factoid};
+use tract_onnx::tract_hir::internal::{TDim, ensure};
+
+use super::{Accelerator, LoadError, PreparedModel, Signature};
+use crate::{exact_softmax, int8};
+
+/// Compiles an ONNX model: lowered to INT8 layers where it is quantised, else as tract reads it.
+pub(super) fn compiled(onnx: &[u8]) -> Result<PreparedModel, LoadError> {
+    let unusable = |error| LoadError::Unusable(format!("{error:#}"));
+    let decoded = || tract_onnx::onnx().proto_model_for_read(&mut &*onnx).map_err(unusable);
+    let proto = decoded()?;
+    if let Some(location) = external_data(&proto) {
+        return Err(LoadError::ExternalData(location));
+    }
+    // What cannot be lowered runs as tract runs it; what tract cannot run either is told in its words.
+    let plan = match plan(proto, Form::Lowered) {
+        Ok(plan) => plan,
+        Err(_) => plan(decoded()?, Form::Plain).map_err(unusable)?,
+    };
+    bounded(plan.model()).map_err(unusable)?;
+    let facts = |facts: TractResult<Vec<Signature>>| facts.map_err(unusable);
+    let model = plan.model();
+    let inputs = facts((0..model.inputs.len()).map(|at| signature(model.input_fact(at)?)).collect())?;
+    let outputs = facts((0..model.outputs.len()).map(|at| signature(model.output_fact(at)?)).collect())?;
+    Ok(PreparedModel { plan, accelerator: Accelerator::Cpu, inputs, outputs })
+}
+
+/// Largest tensor of a model, in values: what lies about its shapes must not take the machine's memory.
+const MAX_VALUES: i64 = 1 << 27;
+
+/// Refuses a model with a tensor that no model of a gateway has.
+fn bounded(model: &tract_onnx::prelude::TypedModel) -> TractResult<()> {
+    for node in &model.nodes {
+        for output in &node.outputs {
+            let values: TDim = output.fact.shape.iter().product();
+            let fits = values.to_i64().map_or(true, |values| (0..=MAX_VALUES).contains(&values));
+            ensure!(
+                fits,
+                "{:?} gives a tensor of {values} values, at most {MAX_VALUES} are taken",
+                node.name
+            );
+        }
+    }
+    Ok(())
+}
+
+/// How a quantised graph is compiled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    /// With INT8 layers.
+    Lowered,
+    /// As tract reads it.
+    Plain,
+}
+
+fn plan(mut proto: tract_onnx::pb::ModelProto, form: Form) -> TractResult<Arc<TypedRunnableModel>> {
+    let opset = proto.opset_import.iter().find(|import| import.domain.is_empty());
+    let opset = opset.map_or(0, |import| import.version);
+    if let Some(graph) = &mut proto.graph {
+        int8::spelled_out(graph);
+    }
+    let mut parsed = tract_onnx::onnx().parse(&proto, None)?;
+    set_batch(&mut parsed.model)?;
+    let graph = proto.graph.filter(|graph| form == Form::Lowered && int8::is_quantised(graph));
+    let model = match graph {
+        None => parsed.model,
+        Some(mut graph) => {
+            // tract has its own copies of the weights by now.
+            graph.initializer.clear();
+            int8::weights_deferred(&graph, &mut parsed);
+            parsed.model.analyse(false)?;
+            int8::lowered(&graph, parsed, opset)?
+        }
+    };
+    exact_softmax::spelled_out(model.into_typed()?)?.into_optimized()?.into_runnable()
+}
+
+/// A batch dimension that the model leaves open is 1.
+fn set_batch(model: &mut tract_onnx::prelude::InferenceModel) -> TractResult<()> {
+    for input in 0..model.inputs.len() {
+        let mut fact = model.input_fact(input)?.clone();
+        let is_open = |side: DimFact| side.concretize().is_none_or(|side| side.to_i64().is_err());
+        if fact.shape.dim(0).is_some_and(is_open) && fact.shape.set_dim(0, 1.into()) {
+            model.set_input_fact(input, fact)?;
+        }
+    }
+    Ok(())
+}
+
+fn signature(fact: &TypedFact) -> TractResult<Signature> {
+    let shape = fact.shape.as_concrete().map(<[usize]>::to_vec);
+    let shape =
+        shape.ok_or_else(|| tract_onnx::tract_hir::internal::anyhow!("open shape {:?}", fact.shape))?;
+    Ok(Signature { datum: fact.datum_type, shape })
+}
+
+fn external_data(proto: &tract_onnx::pb::ModelProto) -> Option<String> {
+    let graph = proto.graph.as_ref()?;
+    let outside = graph
+        .initializer
+        .iter()
+        .find(|tensor| tensor.data_location == Some(DataLocation::External as i32))?;
+    let location = outside.external_data.iter().find(|pair| pair.key == "location");
+    Some(location.map_or_else(String::new, |pair| pair.value.clone()))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use std::path::Path;
+    use std::time::Duration;
+
+    use tract_onnx::prelude::Tensor;
+
+    use super::*;
+
+    /// Graphs that hold every form which is lowered; `make_onnx.py` beside them tells what is in them.
+    fn graphs() -> Vec<(String, Vec<u8>)> {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fuzz/corpus/onnx");
+        let mut graphs: Vec<_> = std::fs::read_dir(folder)
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .map(|path| {
+                (path.file_name().unwrap().to_string_lossy().into_owned(), std::fs::read(&path).unwrap())
+            })
+            .collect();
+        graphs.sort();
+        assert!(graphs.len() >= 5);
+        graphs
+    }
+
+    fn decoded(onnx: &[u8]) -> tract_onnx::pb::ModelProto {
+        tract_onnx::onnx().proto_model_for_read(&mut &*onnx).unwrap()
+    }
+
+    fn ran(plan: &Arc<TypedRunnableModel>, seed: usize) -> Vec<f32> {
+        let shape = signature(plan.model().input_fact(0).unwrap()).unwrap().shape;
+        let wave = |at: usize| ((at * 7919 + seed * 104_729) % 1000) as f32 / 200.0 - 2.5;
+        let values: Vec<f32> = (0..shape.iter().product()).map(wave).collect();
+        let input = Tensor::from_shape(&shape, &values).unwrap();
+        let output = plan.spawn().unwrap().run([input.into()].into_iter().collect()).unwrap().remove(0);
+        output.try_as_plain_ram().unwrap().as_slice::<f32>().unwrap().to_vec()
+    }
+
+    #[test]
+    fn what_is_lowered_computes_what_tract_computes() {
+        for (name, onnx) in graphs() {
+            let lowered =
+                plan(decoded(&onnx), Form::Lowered).unwrap_or_else(|error| panic!("{name}: {error:#}"));
+            let plain = plan(decoded(&onnx), Form::Plain).unwrap_or_else(|error| panic!("{name}: {error:#}"));
+            let (mut same, mut all) = (0, 0);
+            for seed in 0..20 {
+                let (ours, theirs) = (ran(&lowered, seed), ran(&plain, seed));
+                for (ours, theirs) in ours.iter().zip(&theirs) {
+                    // Two levels of 0.05 at most, behind an exponential in places: where a sum lies half-way, its
+                    // order decides.
+                    let apart = (ours - theirs).abs();
+                    assert!(apart <= 0.11 * theirs.abs().max(1.0), "{name}, seed {seed}: {ours} {theirs}");
+                    same += usize::from(apart <= 1e-4 * theirs.abs() + 1e-6);
+                    all += 1;
+                }
+            }
+            // One level of a logit changes all shares that are made of it.
+            assert!(same * 5 >= all * 3, "{name}: {same} of {all} are the same");
+        }
+    }
+
+    #[test]
+    fn all_multiply_adds_are_lowered() {
+        for (name, onnx) in graphs() {
+            let nodes = Accelerator::Cpu.prepare(&onnx).unwrap().explain(Duration::ZERO).unwrap();
+            let (int8, other): (Vec<_>, Vec<_>) = nodes.iter().partition(|node| node.is_int8);
+            assert!(int8.iter().map(|node| node.macs).sum::<u64>() > 0, "{name}");
+            let left: Vec<_> =
+                other.iter().filter(|node| node.macs > 0 && node.operation.contains("Mat")).collect();
+            assert!(left.is_empty(), "{name}: {left:?}");
+        }
+    }
+}
