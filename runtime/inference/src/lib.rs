@@ -5,7 +5,7 @@
 //! [`Classifier`] turn an image into detections and labels. Models are described by a [`Manifest`] and
 //! trusted only after [`ModelStore::verify`].
 //!
-//! [`quantise`] brings a model from FP32 to INT8.
+//! [`quantise`] brings a model from FP32 to INT8; [`serving`] decides which of many runs next, and which are in memory.
 //!
 //! It leaves out threads, queues and clocks (the daemon has them), and knows no glasses.
 //!
@@ -25,7 +25,9 @@ mod explain;
 mod input;
 mod int8;
 mod manifest;
+mod memory;
 pub mod quantise;
+pub mod serving;
 mod store;
 
 pub use accelerators::{Accelerator, InferenceError, LoadError, PreparedModel, Session, Signature};
@@ -33,14 +35,15 @@ pub use calibration::Calibration;
 pub use classify::Classifier;
 pub use coco::COCO_LABELS;
 pub use detect::{Detection, Detector};
-pub use embedded::embedded;
+pub use embedded::{EMBEDDED, embedded};
 pub use explain::NodeReport;
 #[doc(hidden)]
 pub use int8::bench;
 pub use int8::{Isa, Threads, ThreadsError};
 pub use manifest::{
-    BuiltinLabels, Check, ClassifyHead, DetectHead, Fit, InputContract, Labels, Layout, Level, Manifest,
-    ManifestError, ModelEntry, Order, Task, Thresholds, Vocabulary,
+    Batch, BuiltinLabels, Check, ClassifyHead, DetectHead, EnsembleEntry, EnsembleMember, Fit, InputContract,
+    Labels, Layout, Level, Manifest, ManifestError, ModelEntry, Named, Order, Task, Thresholds, VariantArm,
+    VariantEntry, Vocabulary,
 };
 pub use store::{Flaw, ModelStore, Problem, VerifyError, sha256};
 pub use tract_onnx::prelude::{DatumType, Tensor};

@@ -104,15 +104,32 @@ impl ModelStore {
         .map_err(|problem| refused(entry, problem))
     }
 
+    /// Returns the size of a model's file in bytes: what it needs at least.
+    pub(crate) fn file_bytes(&self, name: &str) -> Result<u64, VerifyError> {
+        let entry = self.entry(name)?;
+        let size = std::fs::metadata(self.folder.join(&entry.file)).map(|file| file.len());
+        size.map_err(|error| refused(entry, self.unreadable(&entry.file, error)))
+    }
+
     /// Returns the detector of that name, verified.
     pub fn detector(&self, name: &str) -> Result<Detector, VerifyError> {
         let entry = self.entry(name)?;
-        self.trusted_detector(entry).map_err(|problem| refused(entry, problem))
+        Ok(self.load_detector(entry)?.model)
     }
 
     /// Returns the classifier of that name, verified.
     pub fn classifier(&self, name: &str) -> Result<Classifier, VerifyError> {
         let entry = self.entry(name)?;
+        Ok(self.load_classifier(entry)?.model)
+    }
+
+    /// Returns a detector, verified, and its memory.
+    pub(crate) fn load_detector(&self, entry: &ModelEntry) -> Result<Loaded<Detector>, VerifyError> {
+        self.trusted_detector(entry).map_err(|problem| refused(entry, problem))
+    }
+
+    /// Returns a classifier, verified, and its memory.
+    pub(crate) fn load_classifier(&self, entry: &ModelEntry) -> Result<Loaded<Classifier>, VerifyError> {
         self.trusted_classifier(entry).map_err(|problem| refused(entry, problem))
     }
 
@@ -121,26 +138,27 @@ impl ModelStore {
         self.manifest.model(name).ok_or_else(unknown)
     }
 
-    fn trusted_detector(&self, entry: &ModelEntry) -> Result<Detector, Problem> {
-        let mut detector = Detector::new(entry, &self.prepared(entry)?, self.labels(entry)?)?;
+    fn trusted_detector(&self, entry: &ModelEntry) -> Result<Loaded<Detector>, Problem> {
+        let onnx = self.read(&entry.file)?;
+        let prepared = prepared(entry, &onnx)?;
+        let mut detector = Detector::new(entry, &prepared, self.labels(entry)?)?;
         detector.check(&self.sample(entry)?)?;
-        Ok(detector)
+        Ok(Loaded { model: detector, bytes: memory(entry, &onnx, &prepared)? })
     }
 
-    fn trusted_classifier(&self, entry: &ModelEntry) -> Result<Classifier, Problem> {
-        let mut classifier = Classifier::new(entry, &self.prepared(entry)?, self.labels(entry)?)?;
+    fn trusted_classifier(&self, entry: &ModelEntry) -> Result<Loaded<Classifier>, Problem> {
+        let onnx = self.read(&entry.file)?;
+        let prepared = prepared(entry, &onnx)?;
+        let mut classifier = Classifier::new(entry, &prepared, self.labels(entry)?)?;
         classifier.check(&self.sample(entry)?)?;
-        Ok(classifier)
+        Ok(Loaded { model: classifier, bytes: memory(entry, &onnx, &prepared)? })
     }
 
     /// Returns the compiled model of that name; its hash is the manifest's.
     pub fn prepare(&self, name: &str) -> Result<PreparedModel, VerifyError> {
         let entry = self.entry(name)?;
-        self.prepared(entry).map_err(|problem| refused(entry, problem))
-    }
-
-    fn prepared(&self, entry: &ModelEntry) -> Result<PreparedModel, Problem> {
-        prepared(entry, &self.read(&entry.file)?)
+        let prepared = self.read(&entry.file).and_then(|onnx| prepared(entry, &onnx));
+        prepared.map_err(|problem| refused(entry, problem))
     }
 
     fn labels(&self, entry: &ModelEntry) -> Result<Vec<String>, Problem> {
@@ -160,10 +178,31 @@ impl ModelStore {
     }
 
     fn read(&self, file: &str) -> Result<Vec<u8>, Problem> {
-        std::fs::read(self.folder.join(file)).map_err(|error| match error.kind() {
+        std::fs::read(self.folder.join(file)).map_err(|error| self.unreadable(file, error))
+    }
+
+    fn unreadable(&self, file: &str, error: std::io::Error) -> Problem {
+        match error.kind() {
             ErrorKind::NotFound => Problem::Missing(self.folder.clone()),
             _ => Problem::Unreadable { file: file.to_owned(), error },
-        })
+        }
+    }
+}
+
+/// A trusted model and its memory.
+#[derive(Debug)]
+pub(crate) struct Loaded<M> {
+    pub(crate) model: M,
+    /// What it holds while it runs, in bytes.
+    pub(crate) bytes: u64,
+}
+
+/// What a model holds while it runs: its weights, about as large as its file, and its activations; or what the manifest
+/// says.
+fn memory(entry: &ModelEntry, onnx: &[u8], model: &PreparedModel) -> Result<u64, Flaw> {
+    match entry.memory_mb {
+        Some(megabytes) => Ok(u64::from(megabytes) * 1_000_000),
+        None => Ok(onnx.len() as u64 + model.activation_bytes()?),
     }
 }
 
@@ -177,11 +216,12 @@ fn prepared(entry: &ModelEntry, onnx: &[u8]) -> Result<PreparedModel, Problem> {
 }
 
 /// Returns a detector from bytes that need no folder, verified like one of a store.
-pub(crate) fn trusted_embedded(entry: &ModelEntry, onnx: &[u8]) -> Result<Detector, VerifyError> {
+pub(crate) fn trusted_embedded(entry: &ModelEntry, onnx: &[u8]) -> Result<Loaded<Detector>, VerifyError> {
     let trusted = || {
-        let mut detector = Detector::new(entry, &prepared(entry, onnx)?, entry.task.labels().words()?)?;
+        let prepared = prepared(entry, onnx)?;
+        let mut detector = Detector::new(entry, &prepared, entry.task.labels().words()?)?;
         detector.check(&painted_sample())?;
-        Ok(detector)
+        Ok(Loaded { model: detector, bytes: memory(entry, onnx, &prepared)? })
     };
     trusted().map_err(|problem| refused(entry, problem))
 }
