@@ -1,11 +1,48 @@
 //! Where models come from: the configuration's manifest and folder.
 
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::Context as _;
-use glassd_inference::{Manifest, ModelStore};
+use glassd_core::Vocabulary;
+use glassd_inference::serving::{Models, ResultCacheSettings};
+use glassd_inference::{EMBEDDED, Manifest, ModelStore, Task};
 
 use crate::config::Config;
+use crate::vision::Perception;
+
+/// Results of a moment ago that are kept, of all glasses together: at 30 frames a second and a lifetime of 2 s, 8 pairs
+/// that always see something new make 480, and each is a few objects.
+const MOST_RESULTS: usize = 512;
+
+/// Returns what the configuration wants to see with, and the models for it; none is loaded yet.
+pub fn perception(config: &Config) -> anyhow::Result<(Perception, Models)> {
+    let models = &config.models;
+    let store = if models.detector == EMBEDDED { None } else { Some(store(config)?) };
+    if let Some(Task::Classify { .. }) =
+        store.as_ref().and_then(|store| store.manifest().task(&models.detector))
+    {
+        anyhow::bail!("models.detector = {:?}: it is no detector", models.detector);
+    }
+    let perception = Perception {
+        target: models.detector.clone(),
+        manifest: store.as_ref().map(|store| store.manifest().clone()).unwrap_or_default(),
+        gateway: config.gateway.name.clone(),
+        cache: ResultCacheSettings {
+            lifetime: Duration::from_millis(models.cache_lifetime_ms),
+            distance: models.cache_distance,
+            most: MOST_RESULTS,
+        },
+    };
+    Ok((perception, Models::new(store, models.memory_mb * 1_000_000)))
+}
+
+/// Loads every model behind `models.detector` once: each is trusted and fits, or the daemon does not start. Returns the
+/// words for the skills.
+pub fn admitted(models: &mut Models, detector: &str) -> anyhow::Result<Vocabulary> {
+    let words = models.admit(detector).with_context(|| format!("models.detector = {detector:?}"))?;
+    Ok(Vocabulary { labels: words.labels, colours: words.colours })
+}
 
 /// Opens the store that the configuration names.
 pub fn store(config: &Config) -> anyhow::Result<ModelStore> {

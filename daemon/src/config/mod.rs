@@ -169,17 +169,31 @@ impl Default for HttpConfig {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ModelsConfig {
-    /// `embedded`, or a model of the manifest.
+    /// `embedded`, or a model, an ensemble or a variant of the manifest.
     pub detector: String,
     /// The manifest; empty for none.
     pub manifest: PathBuf,
     /// Folder of the manifest's files; empty for the manifest's own folder.
     pub directory: PathBuf,
+    /// Memory of the models that are loaded, of each accelerator, in millions of bytes.
+    pub memory_mb: u64,
+    /// How long what was seen stands for pictures like its own, in milliseconds; 0 for never.
+    pub cache_lifetime_ms: u64,
+    /// Most bits of 64 in which the fingerprints of such pictures differ.
+    pub cache_distance: u32,
 }
 
 impl Default for ModelsConfig {
     fn default() -> Self {
-        Self { detector: "embedded".to_owned(), manifest: PathBuf::new(), directory: PathBuf::new() }
+        Self {
+            detector: "embedded".to_owned(),
+            manifest: PathBuf::new(),
+            directory: PathBuf::new(),
+            // A large detector and a small one, or a detector and an image tower, of the models measured.
+            memory_mb: 256,
+            cache_lifetime_ms: 2000,
+            cache_distance: 1,
+        }
     }
 }
 

@@ -73,7 +73,7 @@ impl Driven {
                     frame: frame.id,
                     result: Ok(Probe { motion: 0.5, sharpness: 1.0, light: 0.5 }),
                 }),
-                Output::Perceive(frame) => {
+                Output::Perceive { frame, .. } => {
                     Some(Input::Perceived { frame: frame.id, result: Ok(Scene::default()) })
                 }
                 Output::PrepareImage { query, frame, .. } => {

@@ -58,7 +58,7 @@ pub fn object(colour: &str, label: &str, probability: f32) -> Object {
 }
 
 pub fn scene(objects: &[Object]) -> Scene {
-    Scene { seen_at: Timestamp::default(), objects: objects.to_vec() }
+    Scene { seen_at: Timestamp::default(), objects: objects.to_vec(), how: Vec::new() }
 }
 
 /// The notifications of one OmiGlass 2.3.2 photo.
@@ -161,7 +161,7 @@ impl World {
         match output {
             Output::Write { glasses, write } => self.written(&glasses, write.characteristic, &write.value),
             Output::Probe(frame) => vec![Input::Probed { frame: frame.id, result: self.probe.clone() }],
-            Output::Perceive(frame) => {
+            Output::Perceive { frame, .. } => {
                 let scene = self.scenes.get(&frame.glasses).cloned().unwrap_or_default();
                 vec![Input::Perceived { frame: frame.id, result: Ok(scene) }]
             }

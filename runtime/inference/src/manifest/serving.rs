@@ -115,6 +115,14 @@ impl Manifest {
         model().or_else(ensemble).or_else(variant)
     }
 
+    /// Returns what a name does: a variant what its first arm does, an ensemble what its first member does.
+    pub fn task(&self, name: &str) -> Option<&Task> {
+        let variant = self.variants.iter().find(|entry| entry.name == name);
+        let name = variant.and_then(|entry| entry.arms.first()).map_or(name, |arm| &arm.model);
+        let name = self.ensemble(name).and_then(|entry| entry.members.first()).map_or(name, |one| &one.model);
+        self.model(name).map(|model| &model.task)
+    }
+
     fn ensemble(&self, name: &str) -> Option<&EnsembleEntry> {
         self.ensembles.iter().find(|entry| entry.name == name)
     }
@@ -178,12 +186,10 @@ impl VariantEntry {
         let mut problems: Vec<String> = broken.collect();
         let mut kinds = BTreeSet::new();
         for arm in &self.arms {
-            let ensemble = manifest.ensemble(&arm.model).and_then(|entry| entry.members.first());
-            match manifest.model(ensemble.map_or(&arm.model, |first| &first.model)) {
-                Some(model) => drop(kinds.insert(kind(&model.task))),
-                None => {
-                    problems.push(format!("arms: {:?} is no model or ensemble of this manifest", arm.model));
-                }
+            if manifest.model(&arm.model).is_none() && manifest.ensemble(&arm.model).is_none() {
+                problems.push(format!("arms: {:?} is no model or ensemble of this manifest", arm.model));
+            } else if let Some(task) = manifest.task(&arm.model) {
+                kinds.insert(kind(task));
             }
         }
         if kinds.len() > 1 {
