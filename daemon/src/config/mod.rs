@@ -191,8 +191,12 @@ impl Default for ModelsConfig {
             directory: PathBuf::new(),
             // A large detector and a small one, or a detector and an image tower, of the models measured.
             memory_mb: 256,
-            cache_lifetime_ms: 2000,
-            cache_distance: 1,
+            // A wearer who stands still, measured on 85 pictures of COCO val2017: with noise and shifts of up to 2 of 640
+            // pixels 80 % of the fingerprints are within 2 bits, at a pan of 2 % of the picture 7 %, of different
+            // pictures none under 17. But objects under 3 % of the picture go unnoticed by 9 in 10, so a result holds
+            // no longer than a scene may be old for a question (`queries.frame_freshness_ms`).
+            cache_lifetime_ms: 1000,
+            cache_distance: 2,
         }
     }
 }

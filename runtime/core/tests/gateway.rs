@@ -4,13 +4,13 @@ mod support;
 
 use std::time::Duration;
 
-use glassd_core::QueryId;
-use glassd_core::gateway::{Counter, FrameFailure, Input, Notice, Probe};
+use glassd_core::gateway::{Counter, FrameFailure, Input, Notice, Probe, Urgency};
 use glassd_core::link::answer_text::Kind;
 use glassd_core::link::{Characteristic, DropReason};
 use glassd_core::query::{Ending, MAX_QUESTION};
 use glassd_core::wire::Outcome;
-use glassd_policies::{Privacy, Route};
+use glassd_core::{QueryId, Scene};
+use glassd_policies::{Privacy, Reason, Route};
 use support::{World, glasses, object, scene};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -121,6 +121,49 @@ fn two_pairs_of_glasses_do_not_see_through_each_other() {
     let third = world.ask("", "What do you see?");
     world.run(5 * SECOND);
     assert_eq!(world.ended(third).ending, Ending::Refused);
+}
+
+#[test]
+fn what_a_question_waits_for_is_promised_and_outlives_newer_frames() {
+    let mut world = world();
+    world.models_hang = true;
+    world.urgencies.clear();
+    let query = world.ask("amber", "What do you see?");
+    world.run(2 * SECOND + SECOND / 2);
+    let promised =
+        world.urgencies.iter().position(|urgency| matches!(urgency, Urgency::Awaited { .. })).unwrap();
+    let rest: Vec<_> = world.urgencies.iter().skip(promised + 1).collect();
+    assert!(rest.len() > 5 && rest.iter().all(|urgency| **urgency == Urgency::Active), "{rest:?}");
+    let frame = world.looked_at[promised].id;
+    let how = vec![Reason::new("variant", "model", "small of seeing", "")];
+    let seen = scene(&[object("red", "ball", 0.98)]);
+    world.handle(Input::Perceived { frame, result: Ok(Scene { how: how.clone(), ..seen }) });
+    world.run(SECOND / 10);
+    let ended = world.ended(query);
+    assert_eq!((ended.answer.as_str(), ended.route), ("I see a red ball.", Some(Route::Local)));
+    assert!(ended.reasons.ends_with(&how), "{:?}", ended.reasons);
+}
+
+#[test]
+fn a_perception_that_came_too_late_is_counted_and_the_question_goes_on() {
+    let mut world = world();
+    world.models_hang = true;
+    world.urgencies.clear();
+    let query = world.ask("amber", "What do you see?");
+    world.run(SECOND);
+    let promised =
+        world.urgencies.iter().position(|urgency| matches!(urgency, Urgency::Awaited { .. })).unwrap();
+    let frame = world.looked_at[promised].id;
+    world.handle(Input::Perceived { frame, result: Err(FrameFailure::Expired) });
+    assert_eq!(world.count(Counter::FramesDropped("expired")), 1);
+    // The next frame is promised in its place.
+    world.run(SECOND);
+    let promises = world.urgencies.iter().filter(|urgency| matches!(urgency, Urgency::Awaited { .. }));
+    assert_eq!(promises.count(), 2);
+    world.run(5 * SECOND);
+    assert!(
+        world.published.is_empty() && !world.disk.is_empty() || world.ended.iter().any(|e| e.query == query)
+    );
 }
 
 #[test]
