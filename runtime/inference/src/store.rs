@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use glassd_media::Image;
 use sha2::{Digest, Sha256};
 
-use crate::accelerators::{Accelerator, InferenceError, LoadError, PreparedModel};
+use crate::accelerators::{Accelerator, FileError, InferenceError, LoadError, PreparedModel};
 use crate::classify::Classifier;
 use crate::detect::Detector;
 use crate::manifest::{Labels, Manifest, ModelEntry, Task};
@@ -140,7 +140,12 @@ impl ModelStore {
     }
 
     fn prepared(&self, entry: &ModelEntry) -> Result<PreparedModel, Problem> {
-        prepared(entry, &self.read(&entry.file)?)
+        let prepared = Accelerator::Cpu.prepare_file(&self.folder.join(&entry.file), Some(&entry.sha256));
+        prepared.map_err(|error| match error {
+            FileError::Unreadable(error) => self.unreadable(&entry.file, error),
+            FileError::Hash { expected, actual } => Problem::Hash { expected, actual },
+            FileError::Load(error) => error.into(),
+        })
     }
 
     fn labels(&self, entry: &ModelEntry) -> Result<Vec<String>, Problem> {
@@ -160,15 +165,19 @@ impl ModelStore {
     }
 
     fn read(&self, file: &str) -> Result<Vec<u8>, Problem> {
-        std::fs::read(self.folder.join(file)).map_err(|error| match error.kind() {
+        std::fs::read(self.folder.join(file)).map_err(|error| self.unreadable(file, error))
+    }
+
+    fn unreadable(&self, file: &str, error: std::io::Error) -> Problem {
+        match error.kind() {
             ErrorKind::NotFound => Problem::Missing(self.folder.clone()),
             _ => Problem::Unreadable { file: file.to_owned(), error },
-        })
+        }
     }
 }
 
 /// Prepares a model whose bytes are those that the manifest means.
-fn prepared(entry: &ModelEntry, onnx: &[u8]) -> Result<PreparedModel, Problem> {
+fn embedded(entry: &ModelEntry, onnx: &[u8]) -> Result<PreparedModel, Problem> {
     let actual = sha256(onnx);
     if !actual.eq_ignore_ascii_case(&entry.sha256) {
         return Err(Problem::Hash { expected: entry.sha256.clone(), actual });
@@ -179,7 +188,7 @@ fn prepared(entry: &ModelEntry, onnx: &[u8]) -> Result<PreparedModel, Problem> {
 /// Returns a detector from bytes that need no folder, verified like one of a store.
 pub(crate) fn trusted_embedded(entry: &ModelEntry, onnx: &[u8]) -> Result<Detector, VerifyError> {
     let trusted = || {
-        let mut detector = Detector::new(entry, &prepared(entry, onnx)?, entry.task.labels().words()?)?;
+        let mut detector = Detector::new(entry, &embedded(entry, onnx)?, entry.task.labels().words()?)?;
         detector.check(&painted_sample())?;
         Ok(detector)
     };
@@ -192,7 +201,11 @@ fn refused(entry: &ModelEntry, problem: Problem) -> VerifyError {
 
 /// Returns the SHA-256 of a file's bytes as a manifest writes it: 64 lower-case hexadecimal digits.
 pub fn sha256(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    hexadecimal(&Sha256::digest(bytes))
+}
+
+pub(crate) fn hexadecimal(hash: &[u8]) -> String {
+    hash.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// A sky, a wall, a person-like and some box-like figures: enough of a scene that no trained model is
