@@ -45,6 +45,16 @@ pub(crate) enum RowsOut<'a> {
     Float(&'a mut [f32], &'a [f32]),
 }
 
+impl RowsOut<'_> {
+    /// Returns what begins at a value.
+    fn beginning_at(&mut self, value: usize) -> RowsOut<'_> {
+        match self {
+            Self::Quantised(output, rounding) => RowsOut::Quantised(&mut output[value..], *rounding),
+            Self::Float(output, addend) => RowsOut::Float(&mut output[value..], addend),
+        }
+    }
+}
+
 impl Convolution {
     pub(crate) fn new(levels: &Levels<'_>, window: Window) -> Self {
         let segments = Segments::new(&window, levels.input_channels, levels.groups == 1);
@@ -105,14 +115,14 @@ impl Convolution {
         if self.window.is_point() && whole_quads {
             let start = rows.start * size[1] * self.input_channels;
             let pixels = rows.len() * size[1];
-            self.strip(isa, &[&input[start..]], pixels, scaling, &mut output, 0, &self.whole());
+            self.strip(isa, &[&input[start..]], pixels, scaling, output, &self.whole());
             return;
         }
         let mut held = Rows::new(input, size, self.input_channels, &self.window, scaling.fill);
         for row in rows.clone() {
             let seen = held.seen(&self.window, row);
-            let first_pixel = (row - rows.start) * columns;
-            self.strip(isa, &seen, columns, scaling, &mut output, first_pixel, &self.whole());
+            let first = (row - rows.start) * columns * self.output_channels;
+            self.strip(isa, &seen, columns, scaling, output.beginning_at(first), &self.whole());
         }
     }
 
@@ -145,7 +155,7 @@ impl Convolution {
         let columns = self.columns(&panels);
         let pixels = input.len() / self.input_channels.max(1);
         let part = Part { panels, first: columns.start, stride: columns.len() };
-        self.strip(isa, &[input], pixels, scaling, &mut RowsOut::Float(output, addend), 0, &part);
+        self.strip(isa, &[input], pixels, scaling, RowsOut::Float(output, addend), &part);
     }
 
     fn whole(&self) -> Part {
@@ -159,8 +169,7 @@ impl Convolution {
         rows: &[&[u8]],
         pixels: usize,
         scaling: &Scaling,
-        output: &mut RowsOut<'_>,
-        first_pixel: usize,
+        mut output: RowsOut<'_>,
         part: &Part,
     ) {
         let each = self.output_channels / self.groups;
@@ -180,12 +189,11 @@ impl Convolution {
                 .take(part.panels.len())
                 .peekable();
             while let Some((first, panel)) = panels.next() {
-                let at = first_pixel * part.stride + group * each + first - part.first;
                 let wide = panel.vectors * kernels::LANES;
-                let output = match output {
-                    RowsOut::Quantised(output, rounding) => Output::Quantised(&mut output[at..], *rounding),
+                let output = match output.beginning_at(group * each + first - part.first) {
+                    RowsOut::Quantised(output, rounding) => Output::Quantised(output, rounding),
                     RowsOut::Float(output, addend) => {
-                        Output::Float(&mut output[at..], &addend[spread.start + first..][..wide])
+                        Output::Float(output, &addend[spread.start + first..][..wide])
                     }
                 };
                 let mut strip = Strip {

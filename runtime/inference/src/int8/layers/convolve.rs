@@ -189,14 +189,13 @@ impl ConvolveDynamic {
             (columns, output)
         });
         let mut output = unwritten::<f32>(shape)?;
-        let mut plain = output.try_as_plain_ram_mut()?;
+        let mut values = output.try_as_plain_ram_mut()?;
         for (columns, part) in computed {
-            let lines = plain.as_slice_mut::<f32>()?.chunks_exact_mut(self.convolution.output_channels());
+            let lines = values.as_slice_mut::<f32>()?.chunks_exact_mut(self.convolution.output_channels());
             for (line, part) in lines.zip(part.chunks_exact(columns.len().max(1))) {
                 line[columns.clone()].copy_from_slice(part);
             }
         }
-        drop(plain);
         Ok(output)
     }
 
