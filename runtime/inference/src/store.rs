@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use glassd_media::Image;
 use sha2::{Digest, Sha256};
 
-use crate::accelerators::{Accelerator, InferenceError, LoadError, PreparedModel};
+use crate::accelerators::{Accelerator, FileError, InferenceError, LoadError, PreparedModel};
 use crate::classify::Classifier;
 use crate::detect::Detector;
 use crate::manifest::{Labels, Manifest, ModelEntry, Task};
@@ -157,8 +157,16 @@ impl ModelStore {
     /// Returns the compiled model of that name; its hash is the manifest's.
     pub fn prepare(&self, name: &str) -> Result<PreparedModel, VerifyError> {
         let entry = self.entry(name)?;
-        let prepared = self.read(&entry.file).and_then(|onnx| prepared(entry, &onnx));
-        prepared.map_err(|problem| refused(entry, problem))
+        self.prepared(entry).map_err(|problem| refused(entry, problem))
+    }
+
+    fn prepared(&self, entry: &ModelEntry) -> Result<PreparedModel, Problem> {
+        let prepared = Accelerator::Cpu.prepare_file(&self.folder.join(&entry.file), Some(&entry.sha256));
+        prepared.map_err(|error| match error {
+            FileError::Unreadable(error) => self.unreadable(&entry.file, error),
+            FileError::Hash { expected, actual } => Problem::Hash { expected, actual },
+            FileError::Load(error) => error.into(),
+        })
     }
 
     fn labels(&self, entry: &ModelEntry) -> Result<Vec<String>, Problem> {
@@ -207,7 +215,7 @@ fn memory(entry: &ModelEntry, onnx: &[u8], model: &PreparedModel) -> Result<u64,
 }
 
 /// Prepares a model whose bytes are those that the manifest means.
-fn prepared(entry: &ModelEntry, onnx: &[u8]) -> Result<PreparedModel, Problem> {
+fn embedded(entry: &ModelEntry, onnx: &[u8]) -> Result<PreparedModel, Problem> {
     let actual = sha256(onnx);
     if !actual.eq_ignore_ascii_case(&entry.sha256) {
         return Err(Problem::Hash { expected: entry.sha256.clone(), actual });
@@ -218,7 +226,7 @@ fn prepared(entry: &ModelEntry, onnx: &[u8]) -> Result<PreparedModel, Problem> {
 /// Returns a detector from bytes that need no folder, verified like one of a store.
 pub(crate) fn trusted_embedded(entry: &ModelEntry, onnx: &[u8]) -> Result<Loaded<Detector>, VerifyError> {
     let trusted = || {
-        let prepared = prepared(entry, onnx)?;
+        let prepared = embedded(entry, onnx)?;
         let mut detector = Detector::new(entry, &prepared, entry.task.labels().words()?)?;
         detector.check(&painted_sample())?;
         Ok(Loaded { model: detector, bytes: memory(entry, onnx, &prepared)? })
@@ -232,7 +240,11 @@ fn refused(entry: &ModelEntry, problem: Problem) -> VerifyError {
 
 /// Returns the SHA-256 of a file's bytes as a manifest writes it: 64 lower-case hexadecimal digits.
 pub fn sha256(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    hexadecimal(&Sha256::digest(bytes))
+}
+
+pub(crate) fn hexadecimal(hash: &[u8]) -> String {
+    hash.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// A sky, a wall, a person-like and some box-like figures: enough of a scene that no trained model is

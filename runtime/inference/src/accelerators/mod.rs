@@ -1,10 +1,14 @@
 //! Accelerator → prepared model → session.
 
 mod cpu;
+mod onnx_file;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
 use std::sync::Arc;
 
+use prost::Message as _;
+use tract_onnx::pb::ModelProto;
 use tract_onnx::prelude::{DatumType, Tensor, TypedRunnableModel, TypedSimpleState};
 
 use crate::int8::Threads;
@@ -41,6 +45,25 @@ pub enum LoadError {
     /// The labels cannot be read.
     #[error("its labels: {0}")]
     Labels(String),
+}
+
+/// Why a file is no model that can run here.
+#[derive(Debug, thiserror::Error)]
+pub enum FileError {
+    /// The system cannot read it.
+    #[error("it cannot be read: {0}")]
+    Unreadable(#[from] std::io::Error),
+    /// It is not the file that is meant.
+    #[error("its SHA-256 is {actual}, and {expected} is asked for")]
+    Hash {
+        /// The hash that was asked for.
+        expected: String,
+        /// The hash of the file.
+        actual: String,
+    },
+    /// Its content cannot run.
+    #[error(transparent)]
+    Load(#[from] LoadError),
 }
 
 /// Why one run of a prepared model failed.
@@ -108,10 +131,22 @@ impl Accelerator {
     /// Compiles an ONNX model (FP32, or INT8 as QDQ or integer operators); a batch dimension left open
     /// becomes 1.
     pub fn prepare(self, onnx: &[u8]) -> Result<PreparedModel, LoadError> {
-        // tract's parser indexes and unwraps on what a hostile file controls.
-        let compiled = catch_unwind(AssertUnwindSafe(|| cpu::compiled(onnx)));
-        compiled.unwrap_or_else(|_| Err(LoadError::Unusable("the parser gave up on it".into())))
+        caught(|| {
+            cpu::compiled(|| ModelProto::decode(onnx).map_err(|error| LoadError::Unusable(error.to_string())))
+        })
     }
+
+    /// Compiles the ONNX model in a file, whose bytes are never in memory as a whole. With a SHA-256 (64 hexadecimal
+    /// digits), nothing of the model is looked at before the file was found to have that one.
+    pub fn prepare_file(self, path: &Path, sha256: Option<&str>) -> Result<PreparedModel, FileError> {
+        caught(|| cpu::compiled(|| onnx_file::read(path, sha256)))
+    }
+}
+
+/// tract indexes and unwraps on what a hostile file controls.
+fn caught<T, E: From<LoadError>>(compile: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
+    let compiled = catch_unwind(AssertUnwindSafe(compile));
+    compiled.unwrap_or_else(|_| Err(LoadError::Unusable("the parser gave up on it".into()).into()))
 }
 
 /// Multiply-adds of a model from which on a second thread saves time: MobileNetV2's 300 million gain a quarter,
