@@ -2,6 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
 use std::time::Instant;
 
 use anyhow::Context as _;
@@ -27,6 +28,7 @@ const MOST_QUESTIONS: usize = 16;
 pub(super) struct AcceleratorThread {
     accelerator: Accelerator,
     shared: Arc<Shared>,
+    thread: JoinHandle<()>,
     cache: ResultCacheSettings,
     clock: Clock,
     metrics: Arc<ServingMetrics>,
@@ -71,36 +73,36 @@ impl AcceleratorThread {
         events: mpsc::Sender<Event>,
     ) -> anyhow::Result<Self> {
         let mut queue = Queue::new(MOST_QUESTIONS);
-        for model in &perception.manifest.models {
-            queue.set_batching(&model.name, model.batch.into());
+        for (target, batch) in perception.manifest.batches() {
+            queue.set_batching(target, batch.into());
         }
         let cache = ResultCache::new(perception.cache);
         let state = State { queue, cache, busy_since: None, closed: false };
         let shared = Arc::new(Shared { state: Mutex::new(state), wake: Condvar::new() });
         let mut worker =
-            Worker { accelerator, shared: Arc::clone(&shared), models, metrics: Arc::clone(&metrics) };
-        std::thread::Builder::new()
+            Worker { accelerator, shared: Arc::clone(&shared), models, clock, metrics: Arc::clone(&metrics) };
+        let thread = std::thread::Builder::new()
             .name(format!("infer-{}", accelerator.name()))
             .spawn(move || worker.run(&events))
             .with_context(|| format!("cannot start the thread of the accelerator {}", accelerator.name()))?;
-        Ok(Self { accelerator, shared, cache: perception.cache, clock, metrics })
+        Ok(Self { accelerator, shared, thread, cache: perception.cache, clock, metrics })
     }
 
     /// Queues a look by `target`; returns a result that is there at once.
     pub(super) fn submit(&self, look: Look, target: &str) -> Option<JobResult> {
-        let now = Instant::now();
         let mut state = self.shared.lock();
         if let Some(fingerprint) = look.fingerprint_to_find()
             && state.cache.is_on()
         {
-            let hit = state.cache.find(target, look.frame.glasses.as_str(), fingerprint, now);
+            let taken_at = self.clock.instant(look.frame.taken_at).into_std();
+            let hit = state.cache.find(target, look.frame.glasses.as_str(), fingerprint, taken_at);
             self.metrics.count_cache(hit.is_some());
             if let Some(hit) = hit {
                 return Some(JobResult::Perceived(look.frame.id, Ok(self.remembered(hit, look))));
             }
         }
         let request = request(look, target, self.clock);
-        let submitted = state.queue.submit(request, now);
+        let submitted = state.queue.submit(request, Instant::now());
         self.metrics.set_depth(self.accelerator, state.queue.len());
         drop(state);
         self.shared.wake.notify_one();
@@ -120,7 +122,8 @@ impl AcceleratorThread {
     }
 
     pub(super) fn is_hung(&self) -> bool {
-        self.shared.lock().busy_since.is_some_and(|since| since.elapsed() > HUNG_AFTER)
+        self.thread.is_finished()
+            || self.shared.lock().busy_since.is_some_and(|since| since.elapsed() > HUNG_AFTER)
     }
 
     fn remembered(&self, hit: Hit, look: Look) -> Scene {
@@ -128,7 +131,8 @@ impl AcceleratorThread {
         let bounds = format!("< {} ms, ≤ {} bits", self.cache.lifetime.as_millis(), self.cache.distance);
         let mut how = look.how;
         how.push(Reason::new("seen-before", "a picture like this", seen, bounds));
-        scene(hit.sightings, look.frame.taken_at, how)
+        // What stood there then: for a question it is as old as the picture that was looked at.
+        scene(hit.sightings, look.frame.taken_at - hit.age, how)
     }
 }
 
@@ -166,6 +170,7 @@ struct Worker {
     accelerator: Accelerator,
     shared: Arc<Shared>,
     models: Models,
+    clock: Clock,
     metrics: Arc<ServingMetrics>,
 }
 
@@ -277,8 +282,9 @@ impl Worker {
                 (&seen, look.picture.as_ref().and_then(|p| p.fingerprint))
             {
                 let glasses = look.frame.glasses.as_str();
+                let taken_at = self.clock.instant(look.frame.taken_at).into_std();
                 let cache = &mut self.shared.lock().cache;
-                cache.insert(&target, glasses, fingerprint, sightings.clone(), started);
+                cache.insert(&target, glasses, fingerprint, sightings.clone(), taken_at);
             }
             let result = seen.map(|sightings| scene(sightings, look.frame.taken_at, look.how));
             finished.push(done(look.frame.id, result, stages));

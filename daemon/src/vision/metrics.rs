@@ -64,7 +64,7 @@ impl ServingMetrics {
             self.queue_depth.clone(),
         );
         registry.register("models_bytes", "Memory of the models that are loaded", self.models_bytes.clone());
-        registry.register("batch_frames", "Frames in one run of a model", self.batch_frames.clone());
+        registry.register("batch_frames", "Frames in one turn of an accelerator", self.batch_frames.clone());
         registry.register(
             "perceive_seconds",
             "Duration of one look by a model, an ensemble or an arm of a variant, loading included",

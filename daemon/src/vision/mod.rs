@@ -137,7 +137,7 @@ impl Vision {
         self.pictures.depth() + waiting
     }
 
-    /// Tells whether a job runs for too long.
+    /// Tells whether a job runs for too long, or a thread ended that should not.
     pub fn is_hung(&self) -> bool {
         self.pictures.is_hung() || self.accelerators.values().any(AcceleratorThread::is_hung)
     }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
 use std::time::Instant;
 
 use anyhow::Context as _;
@@ -19,6 +20,7 @@ use crate::event_loop::Event;
 /// Handle of the thread; dropping it ends the thread after the job at hand.
 pub(super) struct Pictures {
     shared: Arc<Shared>,
+    thread: JoinHandle<()>,
 }
 
 /// A frame, decoded and turned upright.
@@ -59,11 +61,11 @@ impl Pictures {
     pub(super) fn spawn(events: mpsc::Sender<Event>) -> anyhow::Result<Self> {
         let shared = Arc::new(Shared::default());
         let worker = Worker { shared: Arc::clone(&shared), probers: BTreeMap::new() };
-        std::thread::Builder::new()
+        let thread = std::thread::Builder::new()
             .name("vision".to_owned())
             .spawn(move || worker.run(&events))
             .context("cannot start the vision thread")?;
-        Ok(Self { shared })
+        Ok(Self { shared, thread })
     }
 
     /// Queues a probe; returns the result of the older frame whose place it took.
@@ -90,7 +92,8 @@ impl Pictures {
     }
 
     pub(super) fn is_hung(&self) -> bool {
-        lock(&self.shared.queue).busy_since.is_some_and(|since| since.elapsed() > HUNG_AFTER)
+        self.thread.is_finished()
+            || lock(&self.shared.queue).busy_since.is_some_and(|since| since.elapsed() > HUNG_AFTER)
     }
 }
 

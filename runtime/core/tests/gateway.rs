@@ -24,6 +24,16 @@ fn world() -> World {
     world
 }
 
+/// Models hang, and what was seen is too old for a question.
+fn world_of_long_ago() -> World {
+    let mut world = world();
+    world.models_hang = true;
+    world.run(2 * SECOND);
+    world.urgencies.clear();
+    world.looked_at.clear();
+    world
+}
+
 #[test]
 fn easy_questions_are_answered_here() {
     let check = |question: &str, answer: &str| {
@@ -125,9 +135,7 @@ fn two_pairs_of_glasses_do_not_see_through_each_other() {
 
 #[test]
 fn what_a_question_waits_for_is_promised_and_outlives_newer_frames() {
-    let mut world = world();
-    world.models_hang = true;
-    world.urgencies.clear();
+    let mut world = world_of_long_ago();
     let query = world.ask("amber", "What do you see?");
     world.run(2 * SECOND + SECOND / 2);
     let promised =
@@ -146,9 +154,7 @@ fn what_a_question_waits_for_is_promised_and_outlives_newer_frames() {
 
 #[test]
 fn a_perception_that_came_too_late_is_counted_and_the_question_goes_on() {
-    let mut world = world();
-    world.models_hang = true;
-    world.urgencies.clear();
+    let mut world = world_of_long_ago();
     let query = world.ask("amber", "What do you see?");
     world.run(SECOND);
     let promised =
@@ -161,9 +167,31 @@ fn a_perception_that_came_too_late_is_counted_and_the_question_goes_on() {
     let promises = world.urgencies.iter().filter(|urgency| matches!(urgency, Urgency::Awaited { .. }));
     assert_eq!(promises.count(), 2);
     world.run(5 * SECOND);
+    // Nobody looked: it is the cloud's, which is away for now.
+    assert!(world.ended.is_empty() && world.disk.contains_key(&query));
+    world.handle(Input::UplinkConnected);
+    world.run(SECOND);
+    assert_eq!(world.published.len(), 1);
+}
+
+#[test]
+fn what_was_remembered_is_as_old_as_the_picture_that_was_looked_at() {
+    let mut world = world_of_long_ago();
+    let query = world.ask("amber", "What do you see?");
+    world.run(SECOND);
+    let frame = world.looked_at.last().unwrap().clone();
+    let seen = |color, seen_at| Scene { seen_at, ..scene(&[object(color, "ball", 0.98)]) };
+    let remembered = Ok(seen("blue", frame.taken_at - 3 * SECOND));
+    world.handle(Input::Perceived { frame: frame.id, result: remembered });
+    world.run(SECOND / 2);
     assert!(
-        world.published.is_empty() && !world.disk.is_empty() || world.ended.iter().any(|e| e.query == query)
+        world.ended.iter().all(|ended| ended.query != query),
+        "a picture of before the question answered it"
     );
+    let frame = world.looked_at.last().unwrap().clone();
+    world.handle(Input::Perceived { frame: frame.id, result: Ok(seen("red", frame.taken_at)) });
+    world.run(SECOND / 10);
+    assert_eq!(world.ended(query).answer, "I see a red ball.");
 }
 
 #[test]

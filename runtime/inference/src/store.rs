@@ -107,8 +107,7 @@ impl ModelStore {
     /// Returns the size of a model's file in bytes: what it needs at least.
     pub(crate) fn file_bytes(&self, name: &str) -> Result<u64, VerifyError> {
         let entry = self.entry(name)?;
-        let size = std::fs::metadata(self.folder.join(&entry.file)).map(|file| file.len());
-        size.map_err(|error| refused(entry, self.unreadable(&entry.file, error)))
+        self.size(entry).map_err(|problem| refused(entry, problem))
     }
 
     /// Returns the detector of that name, verified.
@@ -139,19 +138,17 @@ impl ModelStore {
     }
 
     fn trusted_detector(&self, entry: &ModelEntry) -> Result<Loaded<Detector>, Problem> {
-        let onnx = self.read(&entry.file)?;
-        let prepared = prepared(entry, &onnx)?;
+        let prepared = self.prepared(entry)?;
         let mut detector = Detector::new(entry, &prepared, self.labels(entry)?)?;
         detector.check(&self.sample(entry)?)?;
-        Ok(Loaded { model: detector, bytes: memory(entry, &onnx, &prepared)? })
+        Ok(Loaded { model: detector, bytes: memory(entry, self.size(entry)?, &prepared)? })
     }
 
     fn trusted_classifier(&self, entry: &ModelEntry) -> Result<Loaded<Classifier>, Problem> {
-        let onnx = self.read(&entry.file)?;
-        let prepared = prepared(entry, &onnx)?;
+        let prepared = self.prepared(entry)?;
         let mut classifier = Classifier::new(entry, &prepared, self.labels(entry)?)?;
         classifier.check(&self.sample(entry)?)?;
-        Ok(Loaded { model: classifier, bytes: memory(entry, &onnx, &prepared)? })
+        Ok(Loaded { model: classifier, bytes: memory(entry, self.size(entry)?, &prepared)? })
     }
 
     /// Returns the compiled model of that name; its hash is the manifest's.
@@ -185,6 +182,11 @@ impl ModelStore {
         }
     }
 
+    fn size(&self, entry: &ModelEntry) -> Result<u64, Problem> {
+        let file = std::fs::metadata(self.folder.join(&entry.file));
+        file.map(|file| file.len()).map_err(|error| self.unreadable(&entry.file, error))
+    }
+
     fn read(&self, file: &str) -> Result<Vec<u8>, Problem> {
         std::fs::read(self.folder.join(file)).map_err(|error| self.unreadable(file, error))
     }
@@ -207,10 +209,10 @@ pub(crate) struct Loaded<M> {
 
 /// What a model holds while it runs: its weights, about as large as its file, and its activations; or what the manifest
 /// says.
-fn memory(entry: &ModelEntry, onnx: &[u8], model: &PreparedModel) -> Result<u64, Flaw> {
+fn memory(entry: &ModelEntry, file_bytes: u64, model: &PreparedModel) -> Result<u64, Flaw> {
     match entry.memory_mb {
         Some(megabytes) => Ok(u64::from(megabytes) * 1_000_000),
-        None => Ok(onnx.len() as u64 + model.activation_bytes()?),
+        None => Ok(file_bytes + model.activation_bytes()?),
     }
 }
 
@@ -229,7 +231,7 @@ pub(crate) fn trusted_embedded(entry: &ModelEntry, onnx: &[u8]) -> Result<Loaded
         let prepared = embedded(entry, onnx)?;
         let mut detector = Detector::new(entry, &prepared, entry.task.labels().words()?)?;
         detector.check(&painted_sample())?;
-        Ok(Loaded { model: detector, bytes: memory(entry, onnx, &prepared)? })
+        Ok(Loaded { model: detector, bytes: memory(entry, onnx.len() as u64, &prepared)? })
     };
     trusted().map_err(|problem| refused(entry, problem))
 }

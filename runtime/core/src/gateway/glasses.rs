@@ -329,7 +329,7 @@ impl Session {
         };
         match result {
             Ok(mut scene) => {
-                scene.seen_at = pending.taken_at;
+                scene.seen_at = scene.seen_at.min(pending.taken_at);
                 effects.notice(Notice::Scene { glasses: self.id.clone(), frame, scene: scene.clone() });
                 if self.scene.as_ref().is_none_or(|known| known.seen_at <= scene.seen_at) {
                     self.scene = Some(scene);

@@ -64,8 +64,9 @@ pub fn object(colour: &str, label: &str, probability: f32) -> Object {
     }
 }
 
+/// What stands in a frame, as new as the frame.
 pub fn scene(objects: &[Object]) -> Scene {
-    Scene { seen_at: Timestamp::default(), objects: objects.to_vec(), how: Vec::new() }
+    Scene { seen_at: Timestamp::from_micros(u64::MAX), objects: objects.to_vec(), how: Vec::new() }
 }
 
 /// The notifications of one OmiGlass 2.3.2 photo.
@@ -177,7 +178,7 @@ impl World {
                     self.looked_at.push(frame);
                     return Vec::new();
                 }
-                let scene = self.scenes.get(&frame.glasses).cloned().unwrap_or_default();
+                let scene = self.scenes.get(&frame.glasses).cloned().unwrap_or_else(|| scene(&[]));
                 vec![Input::Perceived { frame: frame.id, result: Ok(scene) }]
             }
             Output::PrepareImage { query, frame, .. } => {

@@ -11,7 +11,7 @@
 //! input = { width = 416, height = 416, layout = "nchw", type = "f32", order = "bgr", fit = "letterbox-corner", pad = 114 }
 //! thresholds = { floor = 0.05, decision = 0.3 }
 //! calibration = { slope = 1.0, intercept = 0.0 }
-//! batch = { largest = 4, wait_ms = 5 }  # only for an open batch dimension; without it each frame runs alone
+//! batch = { largest = 4, wait_ms = 5 }  # without it each frame runs alone, at once
 //! memory_mb = 20                        # only where somebody measured it
 //! ```
 //!
@@ -73,7 +73,7 @@ pub struct ModelEntry {
     /// The sample it is checked on before it is trusted.
     #[serde(default)]
     pub check: Check,
-    /// How frames for it are run together.
+    /// How frames for it are gathered.
     #[serde(default)]
     pub batch: Batch,
     /// Its memory in millions of bytes, where somebody measured it; else it is reckoned from the compiled model.

@@ -152,8 +152,9 @@ impl Models {
 
     /// Forgets a model's session after it failed in a way that may have left it half done.
     pub fn unload(&mut self, name: &str) {
+        // Even if it never got so far as to be loaded.
+        self.budget.release(name);
         if self.loaded.remove(name).is_some() {
-            self.budget.release(name);
             self.events.push(ModelEvent::Unloaded { name: name.to_owned() });
         }
     }
