@@ -1,6 +1,8 @@
 //! Whose word counts: variants, ensembles, what was seen a moment ago, what stays in memory.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod support;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
@@ -10,6 +12,7 @@ use glassd_inference::serving::{
     Ballot, Budget, ResultCache, ResultCacheSettings, Sighting, arm_of, fused, voted,
 };
 use glassd_inference::{Thresholds, VariantArm, VariantEntry};
+use glassd_media::{Image, Prober};
 use proptest::prelude::*;
 
 fn variant(weights: &[f32]) -> VariantEntry {
@@ -294,4 +297,61 @@ fn a_result_stands_for_pictures_like_its_own_for_its_lifetime() {
         cache.insert("m", "amber", 1, vec![], start);
         assert!(!cache.is_on() && cache.is_empty() && cache.find("m", "amber", 1, start).is_none());
     }
+}
+
+/// What the camera sees after it moved to the right by that share of the width: a window of 0.9 of the picture.
+fn window(picture: &Image, share: f32) -> Image {
+    let (width, height) = (picture.width() * 9 / 10, picture.height() * 9 / 10);
+    let right = (picture.width() as f32 * share) as u32;
+    Image::from_fn(width, height, |x, y| picture.pixel(x + right, y).unwrap()).unwrap()
+}
+
+#[test]
+fn a_wearer_who_stands_still_is_told_from_one_who_moves() {
+    let Some(data) = support::data() else { return };
+    let fingerprint = |image: &Image, quality: u8| {
+        let jpeg = glassd_media::encode(image, quality);
+        Prober::default().probe(&glassd_media::decode(&jpeg).unwrap()).fingerprint
+    };
+    let mut files: Vec<_> = std::fs::read_dir(data.join("detection/coco_val/images"))
+        .unwrap()
+        .map(|file| file.unwrap().path())
+        .collect();
+    files.sort();
+    let pictures: Vec<Image> =
+        files.iter().map(|file| glassd_media::decode(&std::fs::read(file).unwrap()).unwrap()).collect();
+    let first: Vec<u64> = pictures.iter().map(|picture| fingerprint(&window(picture, 0.0), 85)).collect();
+    // The share of pictures whose next one, moved so far and compressed otherwise, is within 2 bits.
+    let hits = |share: f32| {
+        let next = pictures.iter().map(|picture| fingerprint(&window(picture, share), 60));
+        let hits = next.zip(&first).filter(|(next, first)| (next ^ *first).count_ones() <= 2).count();
+        hits as f64 / first.len() as f64
+    };
+    // A square of 3 % of the picture appears in its middle, of the other brightness.
+    let unnoticed = pictures.iter().zip(&first).filter(|(picture, first)| {
+        let seen = window(picture, 0.0);
+        let (width, height) = (seen.width() as f32, seen.height() as f32);
+        let half = (0.03 * width * height).sqrt() / 2.0;
+        let is_inside =
+            |x, y| (x as f32 - width / 2.0).abs() < half && (y as f32 - height / 2.0).abs() < half;
+        let painted = Image::from_fn(seen.width(), seen.height(), |x, y| {
+            let pixel = seen.pixel(x, y).unwrap();
+            if is_inside(x, y) { pixel.map(|level| 255 - level) } else { pixel }
+        });
+        (fingerprint(&painted.unwrap(), 60) ^ *first).count_ones() <= 2
+    });
+    let unnoticed = unnoticed.count() as f64 / first.len() as f64;
+    let others = (0..first.len()).flat_map(|a| (0..a).map(move |b| (a, b)));
+    let nearest = others.map(|(a, b)| (first[a] ^ first[b]).count_ones()).min().unwrap();
+    let [still, pixels, pan] = [0.0, 2.0 / 640.0, 0.02].map(hits);
+    println!(
+        "{} pictures: within 2 bits {:.0} % compressed otherwise, {:.0} % moved by 2 of 640 pixels, {:.0} % at a pan of \
+         2 %, {:.0} % although something of 3 % appeared; others are {nearest} bits apart at least",
+        first.len(),
+        100.0 * still,
+        100.0 * pixels,
+        100.0 * pan,
+        100.0 * unnoticed,
+    );
+    assert!(still >= 0.9 && pixels >= 0.6 && pan <= 0.2 && nearest > 10);
 }
