@@ -17,13 +17,11 @@ thresholds = { floor = 0.1, decision = 0.5 }
 #[test]
 fn an_entry_reads_with_its_defaults() {
     let entry = ModelEntry::parse(ENTRY).unwrap();
-    assert_eq!(
-        (entry.input.scale, entry.input.offset, entry.input.pad, entry.input.keep),
-        (1.0, 0.0, 0, 1.0)
-    );
+    let input = entry.input.unwrap();
+    assert_eq!((input.scale, input.offset, input.pad, input.keep), (1.0, 0.0, 0, 1.0));
     assert_eq!(entry.thresholds.overlap, 0.5);
     assert_eq!((entry.calibration, entry.check), (Calibration::default(), Check { image: None }));
-    let Task::Detect { head, labels, colours } = entry.task else { panic!("not a detector") };
+    let Task::Detect { head, labels, colours, .. } = entry.task else { panic!("not a detector") };
     assert_eq!(head, DetectHead::Centre);
     assert_eq!(labels, Labels::Listed(vec!["ball".into(), "cube".into()]));
     assert_eq!(colours, ["red"]);
@@ -38,7 +36,7 @@ fn an_entry_survives_being_written() {
 #[test]
 fn the_example_manifest_is_sound() {
     let manifest = Manifest::parse(include_str!("../../../config/models/example.toml")).unwrap();
-    assert_eq!(manifest.models.len(), 4);
+    assert!(manifest.models.len() >= 6);
     let finder = manifest.model("yolox-nano").unwrap();
     assert!(matches!(finder.task, Task::Detect { head: DetectHead::Yolox, .. }));
     assert!(manifest.model("another").is_none());
@@ -57,7 +55,7 @@ fn each_bad_value_is_told_with_its_key() {
     check("0123", "xyz", "sha256: 64 hex");
     check("width = 64", "width = 0", "input.width");
     check("height = 48", "height = 5000", "input.height");
-    check(r#""f32""#, r#""u8", scale = 2.0"#, "not with type u8");
+    check(r#""f32""#, r#""u8", scale = 2.0"#, "not with type u8 or i8");
     check(r#""stretch""#, r#""crop", keep = 0.0"#, "input.keep");
     check(r#""stretch""#, r#""stretch", scale = nan"#, "input.scale");
     check("floor = 0.1", "floor = -0.1", "thresholds.floor");

@@ -1,6 +1,7 @@
 //! Accelerator → prepared model → session.
 
 mod cpu;
+mod dynamic;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -8,6 +9,8 @@ use std::sync::Arc;
 use tract_onnx::prelude::{DatumType, Tensor, TypedRunnableModel, TypedSimpleState};
 
 use crate::int8::Threads;
+
+pub(crate) use self::dynamic::DynamicModel;
 
 /// Something that runs models.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -41,6 +44,9 @@ pub enum LoadError {
     /// The labels cannot be read.
     #[error("its labels: {0}")]
     Labels(String),
+    /// The tokenizer cannot be read.
+    #[error("its tokenizer: {0}")]
+    Tokenizer(String),
 }
 
 /// Why one run of a prepared model failed.
@@ -108,8 +114,14 @@ impl Accelerator {
     /// Compiles an ONNX model (FP32, or INT8 as QDQ or integer operators); a batch dimension left open
     /// becomes 1.
     pub fn prepare(self, onnx: &[u8]) -> Result<PreparedModel, LoadError> {
+        self.prepare_for(onnx, &[])
+    }
+
+    /// Compiles an ONNX model for inputs of these shapes, which settle the sides that it leaves open; with no
+    /// shapes at all it is [`Accelerator::prepare`].
+    pub fn prepare_for(self, onnx: &[u8], shapes: &[Vec<usize>]) -> Result<PreparedModel, LoadError> {
         // tract's parser indexes and unwraps on what a hostile file controls.
-        let compiled = catch_unwind(AssertUnwindSafe(|| cpu::compiled(onnx)));
+        let compiled = catch_unwind(AssertUnwindSafe(|| cpu::compiled(onnx, shapes)));
         compiled.unwrap_or_else(|_| Err(LoadError::Unusable("the parser gave up on it".into())))
     }
 }
@@ -172,7 +184,12 @@ pub(crate) fn floats(outputs: &[Tensor]) -> Result<&[f32], InferenceError> {
     let [output] = outputs else {
         return Err(InferenceError(format!("{} outputs instead of 1", outputs.len())));
     };
-    output.try_as_plain_ram().and_then(|plain| plain.as_slice()).map_err(failed)
+    values(output)
+}
+
+/// Returns the values of an f32 tensor.
+pub(crate) fn values(tensor: &Tensor) -> Result<&[f32], InferenceError> {
+    tensor.try_as_plain_ram().and_then(|plain| plain.as_slice()).map_err(failed)
 }
 
 pub(crate) fn failed(error: impl std::fmt::Display) -> InferenceError {
