@@ -71,6 +71,11 @@ fn plan(
     let opset = opset.map_or(0, |import| import.version);
     if let Some(graph) = &mut proto.graph {
         int8::spelled_out(graph);
+        if !shapes.is_empty() {
+            // What it says of tensors within names open sides, which the shapes settle.
+            graph.value_info.clear();
+            graph.output.iter_mut().for_each(|output| output.r#type = None);
+        }
     }
     let mut parsed = tract_onnx::onnx().parse(&proto, None)?;
     set_shapes(&mut parsed.model, shapes)?;
