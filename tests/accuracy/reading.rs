@@ -2,25 +2,34 @@
 
 use std::path::{Path, PathBuf};
 
-use glassd_inference::{Line, Order, ReadModels, Reader, Task};
+use glassd_inference::{Line, Order, ReadModels, Reader, Task, Tensor};
 use glassd_media::Image;
 use serde_json::json;
 
 use crate::parts::{Parts, entry, nearest, pictures, unnamed_part};
+use crate::quantised;
 use crate::report::{Arguments, Report};
+
+/// What the names of the three models hold.
+const NAMES: &[&str] = &["_det_", "_cls_", "_rec_"];
 
 /// The lines of each picture.
 type Lines = Vec<(String, Vec<Line>)>;
 
 /// Reads the pictures of `ocr` and of `detection/coco_val/images` with the models of `ocr`, and with those of the
-/// folder `--parts`, which are compared with the first. With `--lines FILE` what the last ones read is left there
+/// folder `--parts`, which are compared with the first; `--quantise` writes them there if they are missing. With `--lines FILE` what the last ones read is left there
 /// for `reading_peer.py`.
 pub(crate) fn score(arguments: &Arguments, data: &Path, report: &mut Report) {
     let folders = [data.join("ocr"), data.join("detection/coco_val/images")];
     let Some(pictures) = report.read("reading", &folders[0], |_| pictures(&folders)) else { return };
     let mut expected: Option<Lines> = None;
+    if let (Some(folder), true) = (arguments.path("--parts"), arguments.has("--quantise"))
+        && let Err(reason) = quantise(&folders[0], data, &folder)
+    {
+        report.add("reading", &folder, Err(reason));
+    }
     for folder in [Some(folders[0].clone()), arguments.path("--parts")].into_iter().flatten() {
-        let Some(parts) = Parts::read(&folder, &["_det_", "_cls_", "_rec_"]) else { continue };
+        let Some(parts) = Parts::read(&folder, NAMES) else { continue };
         let path = parts.as_ref().map_or_else(|_| folder.clone(), |parts| parts.paths[2].clone());
         let scores = parts.and_then(|parts| lines(&parts, &pictures)).and_then(|lines| {
             let mut scores =
@@ -36,16 +45,36 @@ pub(crate) fn score(arguments: &Arguments, data: &Path, report: &mut Report) {
     }
 }
 
+fn quantise(models: &Path, data: &Path, folder: &Path) -> Result<(), String> {
+    let Some(parts) = Parts::read(models, NAMES) else { return Ok(()) };
+    let parts = parts?;
+    let mut reader = reader(&parts)?;
+    let mut inputs: [Vec<Tensor>; 3] = Default::default();
+    let pictures = pictures(&[data.join(quantised::PICTURES)])?;
+    for (name, image) in pictures.iter().step_by(quantised::STEP) {
+        let samples = reader.samples(image).map_err(|error| format!("{name}: {error}"))?;
+        inputs.iter_mut().zip(samples).for_each(|(inputs, mut samples)| inputs.append(&mut samples));
+    }
+    for ((path, onnx), inputs) in parts.paths.iter().zip(&parts.bytes).zip(&inputs) {
+        quantised::written(path, onnx, inputs, folder)?;
+    }
+    Ok(())
+}
+
 fn lines(parts: &Parts, pictures: &[(String, Image)]) -> Result<Lines, String> {
-    let [detection, direction, recognition] = &parts.bytes[..] else { return Err("three models".into()) };
-    let task = Task::Read { direction: Some(unnamed_part()), recognition: unnamed_part() };
-    let entry = entry(task, (1312, 736), Order::Bgr, (1.0 / 127.5, -1.0), 0.5);
-    let models = ReadModels { detection, direction: Some(direction), recognition };
-    let mut reader = Reader::from_bytes(&entry, models).map_err(|error| error.to_string())?;
+    let mut reader = reader(parts)?;
     let read = |(name, image): &(String, Image)| {
         Ok((name.clone(), reader.read(image).map_err(|error| format!("{name}: {error}"))?))
     };
     pictures.iter().map(read).collect()
+}
+
+fn reader(parts: &Parts) -> Result<Reader, String> {
+    let [detection, direction, recognition] = &parts.bytes[..] else { return Err("three models".into()) };
+    let task = Task::Read { direction: Some(unnamed_part()), recognition: unnamed_part() };
+    let entry = entry(task, (1312, 736), Order::Bgr, (1.0 / 127.5, -1.0), 0.5);
+    let models = ReadModels { detection, direction: Some(direction), recognition };
+    Reader::from_bytes(&entry, models).map_err(|error| error.to_string())
 }
 
 /// Tells how many of the expected lines are read, and read the same.

@@ -19,6 +19,12 @@ impl Arguments {
         values.filter(|(argument, _)| *argument == name).map(|(_, value)| value.into()).collect()
     }
 
+    /// Tells whether a switch is among them.
+    #[allow(dead_code, reason = "not every tool has one")]
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.0.iter().any(|argument| argument == name)
+    }
+
     pub(crate) fn path(&self, name: &str) -> Option<PathBuf> {
         self.all(name).pop()
     }

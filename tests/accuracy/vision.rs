@@ -1,13 +1,13 @@
 //! Scores what sees, on a folder of pictures with labels: detectors, classifiers, person yes or no, reading, faces.
 //!
 //! ```sh
-//! tests/accuracy/vision --data DIR [--json FILE] [--model FILE]… [--detections FOLDER] [--parts FOLDER]
+//! tests/accuracy/vision --data DIR [--json FILE] [--model FILE]… [--detections FOLDER] [--parts FOLDER [--quantise]]
 //!     [--lines FILE]
 //! ```
 //!
 //! Without `--model` it scores every model of a known shape in `DIR/detection/models`,
 //! `DIR/classification/models` and `DIR/classification/vww`, and the models of `DIR/ocr` and `DIR/faces`; those in
-//! `--parts` with the like names are compared with them. It fails if one cannot be scored; a part of the
+//! `--parts` with the like names are compared with them, and with `--quantise` our own quantiser makes them. It fails if one cannot be scored; a part of the
 //! data that is not there is skipped, and it says so.
 
 mod average_precision;
@@ -16,6 +16,7 @@ mod detection;
 mod faces;
 mod heads;
 mod parts;
+mod quantised;
 mod reading;
 mod report;
 
@@ -29,7 +30,7 @@ fn main() -> ExitCode {
     let arguments = Arguments::from_env();
     let Some(data) = arguments.path("--data") else {
         eprintln!(
-            "vision --data DIR [--json FILE] [--model FILE]... [--detections FOLDER] [--parts FOLDER] [--lines FILE]"
+            "vision --data DIR [--json FILE] [--model FILE]... [--detections FOLDER] [--parts FOLDER [--quantise]] [--lines FILE]"
         );
         return ExitCode::from(2);
     };

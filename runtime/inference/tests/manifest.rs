@@ -93,3 +93,47 @@ fn calibration_keeps_order_and_range() {
     check(1.0, 0.0, 1.0, 1.0);
     check(1.3, 0.6, 1e-30, 0.0);
 }
+
+/// An entry with another task; the input stays.
+fn with_task(task: &str) -> Result<ModelEntry, ManifestError> {
+    let line = ENTRY.lines().find(|line| line.starts_with("task")).unwrap();
+    ModelEntry::parse(&ENTRY.replace(line, &format!("task = {task}")))
+}
+
+#[test]
+fn each_task_names_its_further_files_and_keys() {
+    let part = |key: &str| format!(r#"{key} = {{ file = "{key}.onnx", sha256 = "{}" }}"#, "0".repeat(64));
+    let [recognition, refine, output, text, tokenizer] =
+        ["recognition", "refine", "output", "text", "tokenizer"].map(part);
+    let sound = [
+        format!(r#"{{ kind = "read", {recognition} }}"#),
+        format!(r#"{{ kind = "faces", {refine}, {output} }}"#),
+        format!(r#"{{ kind = "embed", {tokenizer}, tokens = 128 }}"#),
+        format!(r#"{{ kind = "zero-shot", {text}, {tokenizer} }}"#),
+        r#"{ kind = "presence", of = "person" }"#.to_owned(),
+        r#"{ kind = "detect", head = "ssd", labels = ["ball"], classes = "all" }"#.to_owned(),
+    ];
+    for task in &sound {
+        let entry = with_task(task).unwrap_or_else(|error| panic!("{task}: {error}"));
+        assert_eq!(ModelEntry::parse(&toml::to_string(&entry).unwrap()).unwrap(), entry);
+    }
+    let check = |task: &str, expected: &str| {
+        let problem = with_task(task).unwrap_err().to_string();
+        assert!(problem.contains(expected), "{task}: {problem}");
+    };
+    check(&sound[0].replace("recognition.onnx", "../r.onnx"), "task.recognition.file: a file name");
+    check(&sound[0].replace("00", "0x"), "task.recognition.sha256: 64 hex");
+    check(&sound[0].replace("recognition =", "recogniser ="), "unknown field `recogniser`");
+    check(&format!(r#"{{ kind = "faces", {refine}, {output}, smallest = 5 }}"#), "task.smallest: 12");
+    check(&sound[2].replace("128", "2"), "task.tokens: 3 to 8192");
+    check(&format!(r#"{{ kind = "zero-shot", {text}, {tokenizer}, scale = 0.0 }}"#), "task.scale");
+    check(&format!(r#"{{ kind = "zero-shot", {text}, {tokenizer}, prompts = ["a"] }}"#), "task.prompts");
+    check(&sound[5].replace("ssd", "centre"), "task.classes");
+}
+
+#[test]
+fn what_looks_at_images_needs_an_input() {
+    let line = ENTRY.lines().find(|line| line.starts_with("input")).unwrap();
+    let problem = ModelEntry::parse(&ENTRY.replace(line, "")).unwrap_err().to_string();
+    assert!(problem.contains("input: how an image"), "{problem}");
+}

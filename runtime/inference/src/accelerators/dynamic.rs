@@ -62,3 +62,75 @@ impl DynamicModel {
         }
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use prost::Message;
+    use tract_onnx::pb;
+
+    use super::*;
+
+    /// Relu on one row of any length.
+    fn open_model() -> Vec<u8> {
+        let side = |side: Option<i64>| pb::tensor_shape_proto::Dimension {
+            value: side.map(pb::tensor_shape_proto::dimension::Value::DimValue),
+            ..Default::default()
+        };
+        let shape = pb::TensorShapeProto { dim: vec![side(Some(1)), side(None)] };
+        let tensor = pb::type_proto::Tensor {
+            elem_type: pb::tensor_proto::DataType::Float as i32,
+            shape: Some(shape),
+        };
+        let kind =
+            pb::TypeProto { value: Some(pb::type_proto::Value::TensorType(tensor)), ..Default::default() };
+        let value = |name: &str, kind: Option<pb::TypeProto>| pb::ValueInfoProto {
+            name: name.into(),
+            r#type: kind,
+            ..Default::default()
+        };
+        let relu = pb::NodeProto {
+            op_type: "Relu".into(),
+            input: vec!["x".into()],
+            output: vec!["y".into()],
+            ..Default::default()
+        };
+        let graph = pb::GraphProto {
+            node: vec![relu],
+            input: vec![value("x", Some(kind))],
+            output: vec![value("y", None)],
+            ..Default::default()
+        };
+        let opset = pb::OperatorSetIdProto { domain: String::new(), version: 13 };
+        let model = pb::ModelProto {
+            ir_version: 8,
+            opset_import: vec![opset],
+            graph: Some(graph),
+            ..Default::default()
+        };
+        model.encode_to_vec()
+    }
+
+    #[test]
+    fn the_latest_shapes_are_kept() {
+        let mut model = DynamicModel::new(Accelerator::Cpu, &open_model(), 2);
+        for length in [3, 5, 3, 7] {
+            let outputs = model.run(vec![Tensor::zero::<f32>(&[1, length]).unwrap()]).unwrap();
+            assert_eq!(outputs[0].shape(), [1, length]);
+        }
+        let kept: Vec<usize> = model.sessions.iter().map(|(shapes, _)| shapes[0][1]).collect();
+        assert_eq!(kept, [3, 7]);
+    }
+
+    #[test]
+    fn shapes_that_do_not_fit_are_refused() {
+        let mut model = DynamicModel::new(Accelerator::Cpu, &open_model(), 2);
+        let mut refused = |shapes: &[Vec<usize>]| model.prepare(shapes).unwrap_err().to_string();
+        for shape in [vec![2, 5], vec![1, 5, 1]] {
+            let why = refused(std::slice::from_ref(&shape));
+            assert!(why.contains("does not fit"), "{shape:?}: {why}");
+        }
+        let why = refused(&[vec![1, 3], vec![1, 3]]);
+        assert!(why.contains("it takes 1 inputs, and 2 are given"), "{why}");
+    }
+}

@@ -2,6 +2,8 @@
 //! Face's tokenizers): WordPiece as BERT has it, byte pairs as CLIP has them.
 
 mod byte_pairs;
+#[cfg(test)]
+mod tests;
 mod wordpiece;
 
 use std::collections::HashMap;
