@@ -8,7 +8,8 @@ use glassd_inference::{
 };
 use glassd_media::{Image, decode};
 
-use crate::report::{Arguments, Candidate, Report, entries, models};
+use crate::candidate::Candidate;
+use crate::report::{Arguments, Report, entries, models};
 
 /// The share of a picture from which on a person in it counts (Visual Wake Words, Chowdhery et al. 2019).
 const PERSON_AREA: f32 = 0.005;
@@ -49,7 +50,7 @@ pub(crate) fn score(arguments: &Arguments, data: &Path, report: &mut Report) {
             report.add("person", folder, Err(reason));
         }
         let folder = data.join("classification/vww");
-        compared("person", &named, &folder, report, &answers, scores);
+        compared("person", &named, &folder, report, answers, scores);
         let made = parts.map_or_else(Vec::new, |folder| models(&folder));
         let made: Vec<PathBuf> =
             made.into_iter().filter(|path| path.to_string_lossy().contains("vww")).collect();

@@ -17,8 +17,8 @@ const NAMES: &[&str] = &["_det_", "_cls_", "_rec_"];
 type Lines = Vec<(String, Vec<Line>)>;
 
 /// Reads the pictures of `ocr` and of `detection/coco_val/images` with the models of `ocr`, and with those of the
-/// folder `--parts`, which are compared with the first; `--quantise` writes them there if they are missing. With `--lines FILE` what the last ones read is left there
-/// for `reading_peer.py`.
+/// folder `--parts`, which are compared with the first; `--quantise` writes them there if they are missing. With
+/// `--lines FILE` what the last ones read is left there for `reading_peer.py`.
 pub(crate) fn score(arguments: &Arguments, data: &Path, report: &mut Report) {
     let folders = [data.join("ocr"), data.join("detection/coco_val/images")];
     let Some(pictures) = report.read("reading", &folders[0], |_| pictures(&folders)) else { return };

@@ -7,10 +7,11 @@
 //!
 //! Without `--model` it scores every model of a known shape in `DIR/detection/models`,
 //! `DIR/classification/models` and `DIR/classification/vww`, and the models of `DIR/ocr` and `DIR/faces`; those in
-//! `--parts` with the like names are compared with them, and with `--quantise` our own quantiser makes them. It fails if one cannot be scored; a part of the
-//! data that is not there is skipped, and it says so.
+//! `--parts` with the like names are compared with them, and with `--quantise` our own quantiser makes them.
+//! It fails if one cannot be scored; a part of the data that is not there is skipped, and it says so.
 
 mod average_precision;
+mod candidate;
 mod classification;
 mod detection;
 mod faces;

@@ -10,7 +10,7 @@
 //! It leaves out threads, queues and clocks (the daemon has them), and knows no glasses.
 //!
 //! Invariants:
-//! - a model file is parsed only after its SHA-256 was found to be the manifest's;
+//! - nothing of a model file is looked at before its SHA-256 was found to be the manifest's;
 //! - a model whose tensors do not fit its manifest entry is refused when it is prepared, not when it runs;
 //! - what an image cannot change is computed once, when the model is prepared.
 
@@ -37,7 +37,9 @@ mod text_model;
 mod tokenizer;
 mod zero_shot;
 
-pub use accelerators::{Accelerator, InferenceError, LoadError, PreparedModel, Session, Signature};
+pub use accelerators::{
+    Accelerator, FileError, InferenceError, LoadError, PreparedModel, Session, Signature,
+};
 pub use calibration::Calibration;
 pub use classify::Classifier;
 pub use coco::COCO_LABELS;

@@ -2,24 +2,32 @@
 
 use std::sync::Arc;
 
+use tract_onnx::model::ParseResult;
 use tract_onnx::pb::tensor_proto::DataLocation;
+use tract_onnx::pb::tensor_shape_proto::{Dimension, dimension};
+use tract_onnx::pb::{GraphProto, ModelProto, TensorShapeProto, TypeProto, ValueInfoProto, type_proto};
 use tract_onnx::prelude::{
-    Framework, InferenceFact, InferenceModelExt, IntoRunnable, TractResult, TypedFact, TypedRunnableModel,
+    InferenceFact, InferenceModelExt, IntoRunnable, Tensor, TractResult, TypedFact, TypedRunnableModel,
 };
+use tract_onnx::tensor::load_tensor;
+use tract_onnx::tract_core::ops::konst::Const;
 use tract_onnx::tract_hir::infer::{DimFact, Factoid};
-use tract_onnx::tract_hir::internal::{TDim, anyhow, ensure};
+use tract_onnx::tract_hir::internal::{TDim, ensure, format_err};
 
 use super::{Accelerator, LoadError, PreparedModel, Signature};
 use crate::{exact_softmax, int8};
 
 /// Compiles an ONNX model: lowered to INT8 layers where it is quantised, else as tract reads it. Shapes of the
-/// inputs, if there are any, settle what the model leaves open.
-pub(super) fn compiled(onnx: &[u8], shapes: &[Vec<usize>]) -> Result<PreparedModel, LoadError> {
+/// inputs, if there are any, settle what the model leaves open. `decoded` gives the model, a second time where the
+/// first way fails.
+pub(super) fn compiled<E: From<LoadError>>(
+    decoded: impl Fn() -> Result<ModelProto, E>,
+    shapes: &[Vec<usize>],
+) -> Result<PreparedModel, E> {
     let unusable = |error| LoadError::Unusable(format!("{error:#}"));
-    let decoded = || tract_onnx::onnx().proto_model_for_read(&mut &*onnx).map_err(unusable);
     let proto = decoded()?;
     if let Some(location) = external_data(&proto) {
-        return Err(LoadError::ExternalData(location));
+        return Err(LoadError::ExternalData(location).into());
     }
     // What cannot be lowered runs as tract runs it; what tract cannot run either is told in its words.
     let plan = match plan(proto, Form::Lowered, shapes) {
@@ -62,13 +70,10 @@ enum Form {
     Plain,
 }
 
-fn plan(
-    mut proto: tract_onnx::pb::ModelProto,
-    form: Form,
-    shapes: &[Vec<usize>],
-) -> TractResult<Arc<TypedRunnableModel>> {
+fn plan(mut proto: ModelProto, form: Form, shapes: &[Vec<usize>]) -> TractResult<Arc<TypedRunnableModel>> {
     let opset = proto.opset_import.iter().find(|import| import.domain.is_empty());
     let opset = opset.map_or(0, |import| import.version);
+    let mut large = Vec::new();
     if let Some(graph) = &mut proto.graph {
         int8::spelled_out(graph);
         if !shapes.is_empty() {
@@ -76,16 +81,16 @@ fn plan(
             graph.value_info.clear();
             graph.output.iter_mut().for_each(|output| output.r#type = None);
         }
+        large = large_constants(graph)?;
     }
     let mut parsed = tract_onnx::onnx().parse(&proto, None)?;
+    put_back(&mut parsed, large)?;
     set_shapes(&mut parsed.model, shapes)?;
     set_batch(&mut parsed.model)?;
     let graph = proto.graph.filter(|graph| form == Form::Lowered && int8::is_quantised(graph));
     let model = match graph {
         None => parsed.model,
-        Some(mut graph) => {
-            // tract has its own copies of the weights by now.
-            graph.initializer.clear();
+        Some(graph) => {
             int8::weights_deferred(&graph, &mut parsed);
             parsed.model.analyse(false)?;
             int8::lowered(&graph, parsed, opset)?
@@ -115,8 +120,53 @@ fn set_shapes(model: &mut tract_onnx::prelude::InferenceModel, shapes: &[Vec<usi
             fact.shape
         );
         let datum = fact.datum_type.concretize();
-        let datum = datum.ok_or_else(|| anyhow!("its input {input} has no type"))?;
+        let datum = datum.ok_or_else(|| format_err!("its input {input} has no type"))?;
         model.set_input_fact(input, InferenceFact::dt_shape(datum, shape))?;
+    }
+    Ok(())
+}
+
+/// Bytes from which on a constant is worth the detour of [`large_constants`].
+const LARGE: usize = 1 << 14;
+
+/// Takes the large constants out of a graph, each given up as soon as it is read, and leaves inputs in their
+/// places: tract would read all of them before any is given up, and weights would be in memory twice.
+fn large_constants(graph: &mut GraphProto) -> TractResult<Vec<(String, Tensor)>> {
+    let mut large = Vec::new();
+    for mut constant in std::mem::take(&mut graph.initializer) {
+        if constant.raw_data.len() < LARGE || graph.input.iter().any(|input| input.name == constant.name) {
+            graph.initializer.push(constant);
+            continue;
+        }
+        let name = std::mem::take(&mut constant.name);
+        let dims = constant.dims.iter().map(|&side| Dimension {
+            denotation: String::new(),
+            value: Some(dimension::Value::DimValue(side)),
+        });
+        let shape = Some(TensorShapeProto { dim: dims.collect() });
+        let datum = type_proto::Tensor { elem_type: constant.data_type, shape };
+        let datum =
+            TypeProto { denotation: String::new(), value: Some(type_proto::Value::TensorType(datum)) };
+        graph.input.push(ValueInfoProto {
+            name: name.clone(),
+            r#type: Some(datum),
+            doc_string: String::new(),
+        });
+        let tensor = load_tensor(&*tract_onnx::onnx().provider, &constant, None)
+            .map_err(|error| format_err!("the constant {name:?}: {error:#}"))?;
+        large.push((name, tensor));
+    }
+    Ok(large)
+}
+
+/// Makes constants of the inputs that [`large_constants`] left.
+fn put_back(parsed: &mut ParseResult, large: Vec<(String, Tensor)>) -> TractResult<()> {
+    for (name, tensor) in large {
+        let outlet = parsed.outlets_by_name[&name];
+        let tensor = Arc::new(tensor);
+        parsed.model.set_outlet_fact(outlet, InferenceFact::try_from(&tensor)?)?;
+        parsed.model.nodes[outlet.node].op = Box::new(Const::new(tensor)?);
+        parsed.model.inputs.retain(|input| *input != outlet);
     }
     Ok(())
 }
@@ -135,7 +185,7 @@ fn set_batch(model: &mut tract_onnx::prelude::InferenceModel) -> TractResult<()>
 
 fn signature(fact: &TypedFact) -> TractResult<Signature> {
     let shape = fact.shape.as_concrete().map(<[usize]>::to_vec);
-    let shape = shape.ok_or_else(|| anyhow!("open shape {:?}", fact.shape))?;
+    let shape = shape.ok_or_else(|| format_err!("open shape {:?}", fact.shape))?;
     Ok(Signature { datum: fact.datum_type, shape })
 }
 
@@ -155,7 +205,7 @@ mod tests {
     use std::path::Path;
     use std::time::Duration;
 
-    use tract_onnx::prelude::Tensor;
+    use prost::Message as _;
 
     use super::*;
 
@@ -175,7 +225,7 @@ mod tests {
     }
 
     fn decoded(onnx: &[u8]) -> tract_onnx::pb::ModelProto {
-        tract_onnx::onnx().proto_model_for_read(&mut &*onnx).unwrap()
+        ModelProto::decode(onnx).unwrap()
     }
 
     fn ran(plan: &Arc<TypedRunnableModel>, seed: usize) -> Vec<f32> {

@@ -2,10 +2,14 @@
 
 mod cpu;
 mod dynamic;
+mod onnx_file;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
 use std::sync::Arc;
 
+use prost::Message as _;
+use tract_onnx::pb::ModelProto;
 use tract_onnx::prelude::{DatumType, Tensor, TypedRunnableModel, TypedSimpleState};
 
 use crate::int8::Threads;
@@ -47,6 +51,25 @@ pub enum LoadError {
     /// The tokenizer cannot be read.
     #[error("its tokenizer: {0}")]
     Tokenizer(String),
+}
+
+/// Why a file is no model that can run here.
+#[derive(Debug, thiserror::Error)]
+pub enum FileError {
+    /// The system cannot read it.
+    #[error("it cannot be read: {0}")]
+    Unreadable(#[from] std::io::Error),
+    /// It is not the file that is meant.
+    #[error("its SHA-256 is {actual}, and {expected} is asked for")]
+    Hash {
+        /// The hash that was asked for.
+        expected: String,
+        /// The hash of the file.
+        actual: String,
+    },
+    /// Its content cannot run.
+    #[error(transparent)]
+    Load(#[from] LoadError),
 }
 
 /// Why one run of a prepared model failed.
@@ -120,10 +143,21 @@ impl Accelerator {
     /// Compiles an ONNX model for inputs of these shapes, which settle the sides that it leaves open; with no
     /// shapes at all it is [`Accelerator::prepare`].
     pub fn prepare_for(self, onnx: &[u8], shapes: &[Vec<usize>]) -> Result<PreparedModel, LoadError> {
-        // tract's parser indexes and unwraps on what a hostile file controls.
-        let compiled = catch_unwind(AssertUnwindSafe(|| cpu::compiled(onnx, shapes)));
-        compiled.unwrap_or_else(|_| Err(LoadError::Unusable("the parser gave up on it".into())))
+        let decoded = || ModelProto::decode(onnx).map_err(|error| LoadError::Unusable(error.to_string()));
+        caught(|| cpu::compiled(decoded, shapes))
     }
+
+    /// Compiles the ONNX model in a file, whose bytes are never in memory as a whole. With a SHA-256 (64 hexadecimal
+    /// digits), nothing of the model is looked at before the file was found to have that one.
+    pub fn prepare_file(self, path: &Path, sha256: Option<&str>) -> Result<PreparedModel, FileError> {
+        caught(|| cpu::compiled(|| onnx_file::read(path, sha256), &[]))
+    }
+}
+
+/// tract indexes and unwraps on what a hostile file controls.
+fn caught<T, E: From<LoadError>>(compile: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
+    let compiled = catch_unwind(AssertUnwindSafe(compile));
+    compiled.unwrap_or_else(|_| Err(LoadError::Unusable("the parser gave up on it".into()).into()))
 }
 
 /// Multiply-adds of a model from which on a second thread saves time: MobileNetV2's 300 million gain a quarter,

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use glassd_media::Image;
 use sha2::{Digest, Sha256};
 
-use crate::accelerators::{Accelerator, InferenceError, LoadError, PreparedModel};
+use crate::accelerators::{Accelerator, FileError, InferenceError, LoadError, PreparedModel};
 use crate::classify::Classifier;
 use crate::detect::Detector;
 use crate::faces::{FaceFinder, FaceModels};
@@ -251,7 +251,12 @@ impl ModelStore {
     }
 
     fn prepared(&self, entry: &ModelEntry) -> Result<PreparedModel, Problem> {
-        Ok(Accelerator::Cpu.prepare(&self.trusted_bytes(entry)?)?)
+        let prepared = Accelerator::Cpu.prepare_file(&self.folder.join(&entry.file), Some(&entry.sha256));
+        prepared.map_err(|error| match error {
+            FileError::Unreadable(error) => self.unreadable(&entry.file, error),
+            FileError::Hash { expected, actual } => Problem::Hash { expected, actual },
+            FileError::Load(error) => error.into(),
+        })
     }
 
     fn trusted_bytes(&self, entry: &ModelEntry) -> Result<Vec<u8>, Problem> {
@@ -282,10 +287,14 @@ impl ModelStore {
     }
 
     fn read(&self, file: &str) -> Result<Vec<u8>, Problem> {
-        std::fs::read(self.folder.join(file)).map_err(|error| match error.kind() {
+        std::fs::read(self.folder.join(file)).map_err(|error| self.unreadable(file, error))
+    }
+
+    fn unreadable(&self, file: &str, error: std::io::Error) -> Problem {
+        match error.kind() {
             ErrorKind::NotFound => Problem::Missing(self.folder.clone()),
             _ => Problem::Unreadable { file: file.to_owned(), error },
-        })
+        }
     }
 }
 
@@ -315,7 +324,11 @@ fn refused(entry: &ModelEntry, problem: Problem) -> VerifyError {
 
 /// Returns the SHA-256 of a file's bytes as a manifest writes it: 64 lower-case hexadecimal digits.
 pub fn sha256(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    hexadecimal(&Sha256::digest(bytes))
+}
+
+pub(crate) fn hexadecimal(hash: &[u8]) -> String {
+    hash.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Judges outputs on a check sample: every value, and the scores among them.
