@@ -19,11 +19,12 @@ const MOST_RESULTS: usize = 512;
 pub fn perception(config: &Config) -> anyhow::Result<(Perception, Models)> {
     let models = &config.models;
     let store = if models.detector == EMBEDDED { None } else { Some(store(config)?) };
-    if let Some(Task::Classify { .. }) =
-        store.as_ref().and_then(|store| store.manifest().task(&models.detector))
-    {
-        anyhow::bail!("models.detector = {:?}: it is no detector", models.detector);
-    }
+    let task = store.as_ref().and_then(|store| store.manifest().task(&models.detector));
+    anyhow::ensure!(
+        task.is_none_or(|task| matches!(task, Task::Detect { .. })),
+        "models.detector = {:?}: it is no detector",
+        models.detector
+    );
     let perception = Perception {
         target: models.detector.clone(),
         manifest: store.as_ref().map(|store| store.manifest().clone()).unwrap_or_default(),

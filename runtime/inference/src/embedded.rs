@@ -2,7 +2,8 @@
 
 use crate::detect::Detector;
 use crate::manifest::ModelEntry;
-use crate::store::{Loaded, VerifyError, trusted_embedded};
+use crate::memory::Loaded;
+use crate::store::{VerifyError, trusted_embedded};
 
 /// The name under which it serves; no model of a manifest can take it.
 pub const EMBEDDED: &str = "embedded";

@@ -20,15 +20,24 @@ mod classify;
 mod coco;
 mod detect;
 mod embedded;
+mod embedding;
 mod exact_softmax;
 mod explain;
+mod faces;
 mod input;
 mod int8;
 mod manifest;
 mod memory;
+mod presence;
 pub mod quantise;
+mod read;
+mod sampling;
 pub mod serving;
 mod store;
+mod text_encoder;
+mod text_model;
+mod tokenizer;
+mod zero_shot;
 
 pub use accelerators::{
     Accelerator, FileError, InferenceError, LoadError, PreparedModel, Session, Signature,
@@ -38,14 +47,20 @@ pub use classify::Classifier;
 pub use coco::COCO_LABELS;
 pub use detect::{Detection, Detector};
 pub use embedded::{EMBEDDED, embedded};
+pub use embedding::Embedding;
 pub use explain::NodeReport;
+pub use faces::{Face, FaceFinder, FaceModels};
 #[doc(hidden)]
 pub use int8::bench;
 pub use int8::{Isa, Threads, ThreadsError};
 pub use manifest::{
-    Batch, BuiltinLabels, Check, ClassifyHead, DetectHead, EnsembleEntry, EnsembleMember, Fit, InputContract,
-    Labels, Layout, Level, Manifest, ManifestError, ModelEntry, Named, Order, Task, Thresholds, VariantArm,
-    VariantEntry, Vocabulary,
+    Batch, BuiltinLabels, Check, Classes, ClassifyHead, DetectHead, EnsembleEntry, EnsembleMember, Fit,
+    InputContract, Labels, Layout, Level, Manifest, ManifestError, ModelEntry, Named, Order, Part, Task,
+    Thresholds, VariantArm, VariantEntry, Vocabulary,
 };
+pub use presence::{Presence, PresenceDetector};
+pub use read::{Line, ReadModels, Reader};
 pub use store::{Flaw, ModelStore, Problem, VerifyError, sha256};
+pub use text_encoder::TextEncoder;
 pub use tract_onnx::prelude::{DatumType, Tensor};
+pub use zero_shot::{ZeroShot, ZeroShotModels};

@@ -3,6 +3,28 @@
 use tract_onnx::prelude::TypedModel;
 
 use crate::accelerators::{InferenceError, PreparedModel, failed};
+use crate::manifest::ModelEntry;
+
+/// A trusted model and its memory.
+#[derive(Debug)]
+pub(crate) struct Loaded<M> {
+    pub(crate) model: M,
+    /// What it holds while it runs, in bytes.
+    pub(crate) bytes: u64,
+}
+
+/// Returns what a model holds while it runs, in bytes: its weights, about as large as its file, and its activations; or
+/// what the manifest says.
+pub(crate) fn memory(
+    entry: &ModelEntry,
+    file_bytes: u64,
+    model: &PreparedModel,
+) -> Result<u64, InferenceError> {
+    match entry.memory_mb {
+        Some(megabytes) => Ok(u64::from(megabytes) * 1_000_000),
+        None => Ok(file_bytes + model.activation_bytes()?),
+    }
+}
 
 impl PreparedModel {
     /// Returns the most bytes that its activations take at one moment of a run: every tensor lives from the node that

@@ -195,6 +195,9 @@ fn models_of_different_tasks_are_not_weighed() {
     };
     assert_eq!(
         problems,
-        ["ensemble \"mixed\": members: all of one task", "variant \"other\": arms: all of one task"]
+        [
+            "ensemble \"mixed\": members: all detectors, or all classifiers",
+            "variant \"other\": arms: all detectors, or all classifiers"
+        ]
     );
 }

@@ -1,6 +1,7 @@
 //! Accelerator → prepared model → session.
 
 mod cpu;
+mod dynamic;
 mod onnx_file;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -12,6 +13,8 @@ use tract_onnx::pb::ModelProto;
 use tract_onnx::prelude::{DatumType, Tensor, TypedRunnableModel, TypedSimpleState};
 
 use crate::int8::Threads;
+
+pub(crate) use self::dynamic::DynamicModel;
 
 /// Something that runs models.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -45,6 +48,9 @@ pub enum LoadError {
     /// The labels cannot be read.
     #[error("its labels: {0}")]
     Labels(String),
+    /// The tokenizer cannot be read.
+    #[error("its tokenizer: {0}")]
+    Tokenizer(String),
 }
 
 /// Why a file is no model that can run here.
@@ -131,15 +137,20 @@ impl Accelerator {
     /// Compiles an ONNX model (FP32, or INT8 as QDQ or integer operators); a batch dimension left open
     /// becomes 1.
     pub fn prepare(self, onnx: &[u8]) -> Result<PreparedModel, LoadError> {
-        caught(|| {
-            cpu::compiled(|| ModelProto::decode(onnx).map_err(|error| LoadError::Unusable(error.to_string())))
-        })
+        self.prepare_for(onnx, &[])
+    }
+
+    /// Compiles an ONNX model for inputs of these shapes, which settle the sides that it leaves open; with no
+    /// shapes at all it is [`Accelerator::prepare`].
+    pub fn prepare_for(self, onnx: &[u8], shapes: &[Vec<usize>]) -> Result<PreparedModel, LoadError> {
+        let decoded = || ModelProto::decode(onnx).map_err(|error| LoadError::Unusable(error.to_string()));
+        caught(|| cpu::compiled(decoded, shapes))
     }
 
     /// Compiles the ONNX model in a file, whose bytes are never in memory as a whole. With a SHA-256 (64 hexadecimal
     /// digits), nothing of the model is looked at before the file was found to have that one.
     pub fn prepare_file(self, path: &Path, sha256: Option<&str>) -> Result<PreparedModel, FileError> {
-        caught(|| cpu::compiled(|| onnx_file::read(path, sha256)))
+        caught(|| cpu::compiled(|| onnx_file::read(path, sha256), &[]))
     }
 }
 
@@ -207,7 +218,12 @@ pub(crate) fn floats(outputs: &[Tensor]) -> Result<&[f32], InferenceError> {
     let [output] = outputs else {
         return Err(InferenceError(format!("{} outputs instead of 1", outputs.len())));
     };
-    output.try_as_plain_ram().and_then(|plain| plain.as_slice()).map_err(failed)
+    values(output)
+}
+
+/// Returns the values of an f32 tensor.
+pub(crate) fn values(tensor: &Tensor) -> Result<&[f32], InferenceError> {
+    tensor.try_as_plain_ram().and_then(|plain| plain.as_slice()).map_err(failed)
 }
 
 pub(crate) fn failed(error: impl std::fmt::Display) -> InferenceError {

@@ -30,7 +30,7 @@ use crate::embedded::EMBEDDED;
 
 pub use self::input::{Fit, InputContract, Layout, Level, Order};
 pub use self::serving::{Batch, EnsembleEntry, EnsembleMember, Named, VariantArm, VariantEntry};
-pub use self::task::{BuiltinLabels, ClassifyHead, DetectHead, Labels, Task};
+pub use self::task::{BuiltinLabels, Classes, ClassifyHead, DetectHead, Labels, Part, Task};
 
 /// A list of models, and how they serve together.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -63,9 +63,11 @@ pub struct ModelEntry {
     pub source: String,
     /// What it does.
     pub task: Task,
-    /// How an image becomes its input.
-    pub input: InputContract,
+    /// How an image becomes its input; for every task that looks at images.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub input: Option<InputContract>,
     /// Which scores count.
+    #[serde(default)]
     pub thresholds: Thresholds,
     /// From scores to probabilities.
     #[serde(default)]
@@ -92,6 +94,12 @@ pub struct Thresholds {
     /// Boxes of one label that overlap by more than this (intersection over union) are one object.
     #[serde(default = "half")]
     pub overlap: f32,
+}
+
+impl Default for Thresholds {
+    fn default() -> Self {
+        Self { floor: 0.0, decision: half(), overlap: half() }
+    }
 }
 
 fn half() -> f32 {
@@ -164,6 +172,7 @@ impl ModelEntry {
             (!is_name(&self.name), NAME_RULE),
             (!is_file_name(&self.file), "file: a file name without a folder"),
             (!is_sha256(&self.sha256), "sha256: 64 hexadecimal digits"),
+            (input.is_none() && self.task.is_visual(), "input: how an image becomes the input"),
             (!(calibration.slope.is_finite() && calibration.slope > 0.0), "calibration.slope: above 0"),
             (!calibration.intercept.is_finite(), "calibration.intercept: finite"),
             (
@@ -172,8 +181,9 @@ impl ModelEntry {
             ),
         ];
         let broken = rules.iter().filter(|(broken, _)| *broken).map(|(_, rule)| (*rule).to_owned());
-        let rules = thresholds.problems().chain(input.problems()).chain(self.batch.problem());
-        let broken = broken.chain(rules.map(str::to_owned)).chain(self.task.problem());
+        let input = input.iter().flat_map(InputContract::problems);
+        let rules = thresholds.problems().chain(input).chain(self.batch.problem()).map(str::to_owned);
+        let broken = broken.chain(rules).chain(self.task.problems());
         broken.map(|rule| format!("model {:?}: {rule}", self.name)).collect()
     }
 }

@@ -22,7 +22,7 @@ use crate::serving::Batching;
 pub struct EnsembleEntry {
     /// Unique name, as models have.
     pub name: String,
-    /// Two models at least, all of one task.
+    /// Two models at least, all detectors or all classifiers.
     pub members: Vec<EnsembleMember>,
     /// Which fused probabilities count, and from which overlap on boxes are one object (0.55 in Solovyev et al. 2021).
     pub thresholds: Thresholds,
@@ -178,8 +178,8 @@ impl EnsembleEntry {
                 None => problems.push(format!("members: {:?} is no model of this manifest", member.model)),
             }
         }
-        if kinds.len() > 1 {
-            problems.push("members: all of one task".to_owned());
+        if kinds.len() > 1 || kinds.contains(&None) {
+            problems.push("members: all detectors, or all classifiers".to_owned());
         }
         problems
     }
@@ -205,8 +205,8 @@ impl VariantEntry {
                 kinds.insert(kind(task));
             }
         }
-        if kinds.len() > 1 {
-            problems.push("arms: all of one task".to_owned());
+        if kinds.len() > 1 || kinds.contains(&None) {
+            problems.push("arms: all detectors, or all classifiers".to_owned());
         }
         problems
     }
@@ -219,11 +219,16 @@ impl Batch {
     }
 }
 
-/// What can be weighed against each other.
-fn kind(task: &Task) -> &'static str {
+/// What can be weighed against each other; none for what no name serves yet.
+fn kind(task: &Task) -> Option<&'static str> {
     match task {
-        Task::Detect { .. } => "detect",
-        Task::Classify { .. } => "classify",
+        Task::Detect { .. } => Some("detect"),
+        Task::Classify { .. } => Some("classify"),
+        Task::Read { .. }
+        | Task::Presence { .. }
+        | Task::Faces { .. }
+        | Task::ZeroShot { .. }
+        | Task::Embed { .. } => None,
     }
 }
 

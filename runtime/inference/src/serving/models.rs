@@ -13,6 +13,7 @@ use crate::classify::Classifier;
 use crate::detect::Detector;
 use crate::embedded::{self, EMBEDDED};
 use crate::manifest::{EnsembleEntry, Named, Task, Vocabulary};
+use crate::memory::Loaded;
 use crate::store::{ModelStore, VerifyError};
 
 /// The models of one accelerator: loaded when somebody asks for them, and the least recently used unloaded when another
@@ -213,7 +214,7 @@ impl Models {
     /// The words of a model; it is loaded if it never was.
     fn words(&mut self, name: &str) -> Result<Arc<Vocabulary>, PerceiveError> {
         if !self.words.contains_key(name) {
-            self.model(name, "model")?;
+            self.model(name, "detector or classifier")?;
         }
         Ok(Arc::clone(&self.words[name]))
     }
@@ -235,7 +236,7 @@ impl Models {
             (None, _) => return Err(PerceiveError::Unknown { name: name.to_owned(), task }),
         };
         self.make_room(name, least)?;
-        let loaded = self.read(name).inspect_err(|_| self.budget.release(name));
+        let loaded = self.read(name, task).inspect_err(|_| self.budget.release(name));
         let (model, words, bytes) = loaded?;
         self.sizes.insert(name.to_owned(), bytes);
         self.make_room(name, bytes)?;
@@ -256,8 +257,8 @@ impl Models {
     }
 
     /// Reads and verifies a model; returns its words and its memory too.
-    fn read(&self, name: &str) -> Result<(Model, Vocabulary, u64), VerifyError> {
-        let detector = |loaded: crate::store::Loaded<Detector>| {
+    fn read(&self, name: &str, task: &'static str) -> Result<(Model, Vocabulary, u64), PerceiveError> {
+        let detector = |loaded: Loaded<Detector>| {
             let words = loaded.model.vocabulary().clone();
             (Model::Detector(Box::new(loaded.model)), words, loaded.bytes)
         };
@@ -272,6 +273,11 @@ impl Models {
                     let words = Vocabulary { labels, colours: Vec::new() };
                     (Model::Classifier(Box::new(loaded.model)), words, loaded.bytes)
                 }
+                Task::Read { .. }
+                | Task::Presence { .. }
+                | Task::Faces { .. }
+                | Task::ZeroShot { .. }
+                | Task::Embed { .. } => return Err(PerceiveError::Unknown { name: name.to_owned(), task }),
             },
         })
     }

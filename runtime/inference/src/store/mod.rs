@@ -1,5 +1,8 @@
 //! The model folder: what lies in it, and what of it can be trusted.
 
+mod sample;
+mod samples;
+
 use std::io::ErrorKind;
 use std::path::PathBuf;
 
@@ -9,7 +12,13 @@ use sha2::{Digest, Sha256};
 use crate::accelerators::{Accelerator, FileError, InferenceError, LoadError, PreparedModel};
 use crate::classify::Classifier;
 use crate::detect::Detector;
-use crate::manifest::{Labels, Manifest, ModelEntry, Task};
+use crate::faces::{FaceFinder, FaceModels};
+use crate::manifest::{Labels, Manifest, ModelEntry, Part, Task};
+use crate::memory::{Loaded, memory};
+use crate::presence::PresenceDetector;
+use crate::read::{ReadModels, Reader};
+use crate::text_encoder::TextEncoder;
+use crate::zero_shot::{ZeroShot, ZeroShotModels};
 
 /// The models of a manifest, in one folder.
 #[derive(Clone, Debug)]
@@ -58,6 +67,14 @@ pub enum Problem {
     /// It does not fit this machine or its manifest entry.
     #[error(transparent)]
     Load(#[from] LoadError),
+    /// A further file of the model is not as it must be.
+    #[error("its part {file}: {problem}")]
+    Part {
+        /// The file.
+        file: String,
+        /// What is wrong with it.
+        problem: Box<Problem>,
+    },
     /// Its check image is no picture.
     #[error("its check image: {0}")]
     CheckImage(#[from] glassd_media::JpegError),
@@ -81,6 +98,12 @@ pub enum Flaw {
     /// It gives every place or class the same score.
     #[error("all its scores are the same")]
     Constant,
+    /// It finds nothing where there is something.
+    #[error("it finds nothing")]
+    Nothing,
+    /// What means the same is not nearer to each other than what does not.
+    #[error("it does not tell meanings apart")]
+    Meaningless,
 }
 
 impl ModelStore {
@@ -100,6 +123,11 @@ impl ModelStore {
         match &entry.task {
             Task::Detect { .. } => self.trusted_detector(entry).map(drop),
             Task::Classify { .. } => self.trusted_classifier(entry).map(drop),
+            Task::Read { .. } => self.trusted_reader(entry).map(drop),
+            Task::Presence { .. } => self.trusted_presence_detector(entry).map(drop),
+            Task::Faces { .. } => self.trusted_face_finder(entry).map(drop),
+            Task::ZeroShot { .. } => self.trusted_zero_shot(entry).map(drop),
+            Task::Embed { .. } => self.trusted_text_encoder(entry).map(drop),
         }
         .map_err(|problem| refused(entry, problem))
     }
@@ -132,6 +160,36 @@ impl ModelStore {
         self.trusted_classifier(entry).map_err(|problem| refused(entry, problem))
     }
 
+    /// Returns the reader of that name, verified.
+    pub fn reader(&self, name: &str) -> Result<Reader, VerifyError> {
+        let entry = self.entry(name)?;
+        self.trusted_reader(entry).map_err(|problem| refused(entry, problem))
+    }
+
+    /// Returns the presence detector of that name, verified.
+    pub fn presence_detector(&self, name: &str) -> Result<PresenceDetector, VerifyError> {
+        let entry = self.entry(name)?;
+        self.trusted_presence_detector(entry).map_err(|problem| refused(entry, problem))
+    }
+
+    /// Returns the face finder of that name, verified.
+    pub fn face_finder(&self, name: &str) -> Result<FaceFinder, VerifyError> {
+        let entry = self.entry(name)?;
+        self.trusted_face_finder(entry).map_err(|problem| refused(entry, problem))
+    }
+
+    /// Returns the zero-shot classifier of that name, verified.
+    pub fn zero_shot(&self, name: &str) -> Result<ZeroShot, VerifyError> {
+        let entry = self.entry(name)?;
+        self.trusted_zero_shot(entry).map_err(|problem| refused(entry, problem))
+    }
+
+    /// Returns the text encoder of that name, verified.
+    pub fn text_encoder(&self, name: &str) -> Result<TextEncoder, VerifyError> {
+        let entry = self.entry(name)?;
+        self.trusted_text_encoder(entry).map_err(|problem| refused(entry, problem))
+    }
+
     fn entry(&self, name: &str) -> Result<&ModelEntry, VerifyError> {
         let unknown = || VerifyError { name: name.into(), file: "no file".into(), problem: Problem::Unknown };
         self.manifest.model(name).ok_or_else(unknown)
@@ -140,15 +198,75 @@ impl ModelStore {
     fn trusted_detector(&self, entry: &ModelEntry) -> Result<Loaded<Detector>, Problem> {
         let prepared = self.prepared(entry)?;
         let mut detector = Detector::new(entry, &prepared, self.labels(entry)?)?;
-        detector.check(&self.sample(entry)?)?;
-        Ok(Loaded { model: detector, bytes: memory(entry, self.size(entry)?, &prepared)? })
+        detector.check(&self.sample(entry, sample::scene)?)?;
+        Ok(Loaded {
+            model: detector,
+            bytes: memory(entry, self.size(entry)?, &prepared).map_err(Flaw::from)?,
+        })
     }
 
     fn trusted_classifier(&self, entry: &ModelEntry) -> Result<Loaded<Classifier>, Problem> {
         let prepared = self.prepared(entry)?;
         let mut classifier = Classifier::new(entry, &prepared, self.labels(entry)?)?;
-        classifier.check(&self.sample(entry)?)?;
-        Ok(Loaded { model: classifier, bytes: memory(entry, self.size(entry)?, &prepared)? })
+        classifier.check(&self.sample(entry, sample::scene)?)?;
+        Ok(Loaded {
+            model: classifier,
+            bytes: memory(entry, self.size(entry)?, &prepared).map_err(Flaw::from)?,
+        })
+    }
+
+    fn trusted_reader(&self, entry: &ModelEntry) -> Result<Reader, Problem> {
+        let Task::Read { direction, recognition } = &entry.task else {
+            return Err(LoadError::Task("reader").into());
+        };
+        let detection = self.trusted_bytes(entry)?;
+        let direction = direction.as_ref().map(|part| self.part(part)).transpose()?;
+        let recognition = self.part(recognition)?;
+        let models =
+            ReadModels { detection: &detection, direction: direction.as_deref(), recognition: &recognition };
+        let mut reader = Reader::from_bytes(entry, models)?;
+        reader.check(&self.sample(entry, sample::sign)?)?;
+        Ok(reader)
+    }
+
+    fn trusted_presence_detector(&self, entry: &ModelEntry) -> Result<PresenceDetector, Problem> {
+        let mut detector = PresenceDetector::new(entry, &self.prepared(entry)?)?;
+        detector.check(&self.sample(entry, sample::scene)?)?;
+        Ok(detector)
+    }
+
+    fn trusted_face_finder(&self, entry: &ModelEntry) -> Result<FaceFinder, Problem> {
+        let Task::Faces { refine, output, .. } = &entry.task else {
+            return Err(LoadError::Task("face finder").into());
+        };
+        let propose = self.trusted_bytes(entry)?;
+        let (refine, output) = (self.part(refine)?, self.part(output)?);
+        let models = FaceModels { propose: &propose, refine: &refine, output: &output };
+        let mut finder = FaceFinder::from_bytes(entry, models)?;
+        finder.check(&self.sample(entry, sample::scene)?)?;
+        Ok(finder)
+    }
+
+    fn trusted_zero_shot(&self, entry: &ModelEntry) -> Result<ZeroShot, Problem> {
+        let Task::ZeroShot { text, tokenizer, .. } = &entry.task else {
+            return Err(LoadError::Task("zero-shot classifier").into());
+        };
+        let image = self.trusted_bytes(entry)?;
+        let (text, tokenizer) = (self.part(text)?, self.part(tokenizer)?);
+        let models = ZeroShotModels { image: &image, text: &text, tokenizer: &tokenizer };
+        let mut classifier = ZeroShot::from_bytes(entry, models)?;
+        classifier.check(&self.sample(entry, sample::scene)?)?;
+        Ok(classifier)
+    }
+
+    fn trusted_text_encoder(&self, entry: &ModelEntry) -> Result<TextEncoder, Problem> {
+        let Task::Embed { tokenizer, .. } = &entry.task else {
+            return Err(LoadError::Task("text encoder").into());
+        };
+        let mut encoder =
+            TextEncoder::from_bytes(entry, &self.trusted_bytes(entry)?, &self.part(tokenizer)?)?;
+        encoder.check()?;
+        Ok(encoder)
     }
 
     /// Returns the compiled model of that name; its hash is the manifest's.
@@ -166,19 +284,30 @@ impl ModelStore {
         })
     }
 
+    fn trusted_bytes(&self, entry: &ModelEntry) -> Result<Vec<u8>, Problem> {
+        let bytes = self.read(&entry.file)?;
+        is_meant(&bytes, &entry.sha256)?;
+        Ok(bytes)
+    }
+
+    fn part(&self, part: &Part) -> Result<Vec<u8>, Problem> {
+        let bytes = self.read(&part.file).and_then(|bytes| is_meant(&bytes, &part.sha256).map(|()| bytes));
+        bytes.map_err(|problem| Problem::Part { file: part.file.clone(), problem: Box::new(problem) })
+    }
+
     fn labels(&self, entry: &ModelEntry) -> Result<Vec<String>, Problem> {
-        let Labels::File { file } = entry.task.labels() else {
-            return Ok(entry.task.labels().words()?);
+        let Some(Labels::File { file }) = entry.task.labels() else {
+            return Ok(Labels::listed(&entry.task)?);
         };
         let bytes = self.read(file)?;
         let text = String::from_utf8(bytes).map_err(|_| LoadError::Labels(format!("{file} is not UTF-8")))?;
         Ok(text.lines().map(|line| line.trim().to_owned()).collect())
     }
 
-    fn sample(&self, entry: &ModelEntry) -> Result<Image, Problem> {
+    fn sample(&self, entry: &ModelEntry, painted: fn() -> Image) -> Result<Image, Problem> {
         match &entry.check.image {
             Some(file) => Ok(glassd_media::decode(&self.read(file)?)?),
-            None => Ok(painted_sample()),
+            None => Ok(painted()),
         }
     }
 
@@ -199,39 +328,26 @@ impl ModelStore {
     }
 }
 
-/// A trusted model and its memory.
-#[derive(Debug)]
-pub(crate) struct Loaded<M> {
-    pub(crate) model: M,
-    /// What it holds while it runs, in bytes.
-    pub(crate) bytes: u64,
-}
-
-/// What a model holds while it runs: its weights, about as large as its file, and its activations; or what the manifest
-/// says.
-fn memory(entry: &ModelEntry, file_bytes: u64, model: &PreparedModel) -> Result<u64, Flaw> {
-    match entry.memory_mb {
-        Some(megabytes) => Ok(u64::from(megabytes) * 1_000_000),
-        None => Ok(file_bytes + model.activation_bytes()?),
+/// Refuses bytes that are not those that the manifest means.
+fn is_meant(bytes: &[u8], sha256_of_it: &str) -> Result<(), Problem> {
+    let actual = sha256(bytes);
+    if !actual.eq_ignore_ascii_case(sha256_of_it) {
+        return Err(Problem::Hash { expected: sha256_of_it.to_owned(), actual });
     }
-}
-
-/// Prepares a model whose bytes are those that the manifest means.
-fn embedded(entry: &ModelEntry, onnx: &[u8]) -> Result<PreparedModel, Problem> {
-    let actual = sha256(onnx);
-    if !actual.eq_ignore_ascii_case(&entry.sha256) {
-        return Err(Problem::Hash { expected: entry.sha256.clone(), actual });
-    }
-    Ok(Accelerator::Cpu.prepare(onnx)?)
+    Ok(())
 }
 
 /// Returns a detector from bytes that need no folder, verified like one of a store.
 pub(crate) fn trusted_embedded(entry: &ModelEntry, onnx: &[u8]) -> Result<Loaded<Detector>, VerifyError> {
     let trusted = || {
-        let prepared = embedded(entry, onnx)?;
-        let mut detector = Detector::new(entry, &prepared, entry.task.labels().words()?)?;
-        detector.check(&painted_sample())?;
-        Ok(Loaded { model: detector, bytes: memory(entry, onnx.len() as u64, &prepared)? })
+        is_meant(onnx, &entry.sha256)?;
+        let prepared = Accelerator::Cpu.prepare(onnx)?;
+        let mut detector = Detector::new(entry, &prepared, Labels::listed(&entry.task)?)?;
+        detector.check(&sample::scene())?;
+        Ok(Loaded {
+            model: detector,
+            bytes: memory(entry, onnx.len() as u64, &prepared).map_err(Flaw::from)?,
+        })
     };
     trusted().map_err(|problem| refused(entry, problem))
 }
@@ -247,36 +363,6 @@ pub fn sha256(bytes: &[u8]) -> String {
 
 pub(crate) fn hexadecimal(hash: &[u8]) -> String {
     hash.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-/// A sky, a wall, a person-like and some box-like figures: enough of a scene that no trained model is
-/// indifferent to it.
-fn painted_sample() -> Image {
-    Image::from_fn(640, 480, |x, y| {
-        let (u, v) = (x as f32 / 640.0, y as f32 / 480.0);
-        let within = |left: f32, top: f32, right: f32, bottom: f32| {
-            (left..right).contains(&u) && (top..bottom).contains(&v)
-        };
-        let disc =
-            |cx: f32, cy: f32, radius: f32| (u - cx).powi(2) + (0.75 * (v - cy)).powi(2) < radius * radius;
-        let grain = ((x * 7 + y * 13) % 11) as u8;
-        if disc(0.3, 0.3, 0.05) {
-            [222, 180, 150]
-        } else if within(0.25, 0.37, 0.35, 0.62) {
-            [40, 60, 150 + grain]
-        } else if within(0.26, 0.62, 0.295, 0.9) || within(0.305, 0.62, 0.34, 0.9) {
-            [50, 45, 40 + grain]
-        } else if disc(0.72, 0.66, 0.1) {
-            [210, 40 + grain, 35]
-        } else if within(0.55, 0.2, 0.85, 0.42) {
-            [235, 220, 60 + grain]
-        } else if v < 0.55 {
-            [170 + grain, 190, (220.0 - 60.0 * v) as u8]
-        } else {
-            [(120.0 * v) as u8 + grain, 100, 80]
-        }
-    })
-    .expect("a size of 640 by 480 is an image")
 }
 
 /// Judges outputs on a check sample: every value, and the scores among them.
