@@ -15,8 +15,8 @@ use glassd::vision::{Job, JobResult, Perception, Vision};
 use glassd_core::gateway::{Frame, FrameFailure, Urgency};
 use glassd_core::link::Orientation;
 use glassd_core::{FrameId, QueryId, Scene};
-use glassd_inference::Manifest;
 use glassd_inference::serving::{Models, ResultCacheSettings};
+use glassd_inference::{Manifest, ModelStore};
 use glassd_media::Image;
 use glassd_policies::Compression;
 use support::{Gateway, wait_until};
@@ -121,15 +121,13 @@ struct Threads {
 
 impl Threads {
     fn start(cache: ResultCacheSettings) -> Self {
+        Self::look_with("embedded", Manifest::default(), Models::new(None, u64::MAX), cache)
+    }
+
+    fn look_with(target: &str, manifest: Manifest, models: Models, cache: ResultCacheSettings) -> Self {
         let (sender, events) = mpsc::channel(1024);
         let (metrics, clock) = (Arc::new(Metrics::default()), Clock::start());
-        let perception = Perception {
-            target: "embedded".into(),
-            manifest: Manifest::default(),
-            gateway: "test".into(),
-            cache,
-        };
-        let models = Models::new(None, u64::MAX);
+        let perception = Perception { target: target.into(), manifest, gateway: "test".into(), cache };
         let vision = Vision::spawn(perception, models, clock, Arc::clone(&metrics.serving), sender).unwrap();
         Self { vision, events, metrics, clock }
     }
@@ -213,6 +211,41 @@ fn under_load_the_newest_frame_is_seen_and_no_question_is_lost() {
     let all: BTreeSet<u64> = seen.iter().chain(&superseded).copied().collect();
     assert_eq!(all, (1..=FRAMES).collect());
     assert_eq!(threads.vision.depth(), 0);
+}
+
+#[test]
+fn frames_of_several_glasses_share_a_turn_and_a_broken_one_costs_only_itself() {
+    let batched = "thresholds = { floor = 0.05, decision = 0.45 }\nbatch = { largest = 3, wait_ms = 1000 }";
+    let text = manifest().replace(
+        "thresholds = { floor = 0.05, decision = 0.45 }\n        [[variant]]",
+        &format!("{batched}\n[[variant]]"),
+    );
+    let manifest = Manifest::parse(&text).unwrap();
+    let folder = support::root().join("runtime/inference/models");
+    let models = Models::new(Some(ModelStore::open(manifest.clone(), folder)), 4_000_000);
+    let mut threads = Threads::look_with("both", manifest, models, OFF);
+    let (whole, broken) = (jpeg(320.0), Arc::from(&b"no picture"[..]));
+    for (id, glasses, jpeg) in [(1, "amber", &whole), (2, "blue", &broken), (3, "green", &whole)] {
+        let frame = Frame { glasses: glasses.parse().unwrap(), ..frame(id, jpeg) };
+        assert!(threads.vision.submit(Job::Perceive { frame, urgency: Urgency::Routine }).is_none());
+    }
+    let mut seen: Vec<(u64, bool)> = (0..3)
+        .map(|_| match threads.next() {
+            JobResult::Perceived(frame, Ok(scene)) => (frame.0, !scene.objects.is_empty()),
+            JobResult::Perceived(frame, Err(FrameFailure::Undecodable { .. })) => (frame.0, false),
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    seen.sort_unstable();
+    assert_eq!(seen, [(1, true), (2, false), (3, true)]);
+    // Each member was loaded once for all.
+    wait_until("the turn is counted", || {
+        metric(&threads.page(), "glassd_model_loads_total{model=\"two\"}") == 1.0
+    });
+    let page = threads.page();
+    assert_eq!(metric(&page, "glassd_batch_frames_count{accelerator=\"cpu\"}"), 1.0, "{page}");
+    assert_eq!(metric(&page, "glassd_batch_frames_sum{accelerator=\"cpu\"}"), 2.0, "{page}");
+    assert_eq!(metric(&page, "glassd_model_loads_total{model=\"one\"}"), 1.0, "{page}");
 }
 
 #[test]

@@ -22,10 +22,11 @@ name = "seeing"
 arms = [{ model = "one", weight = 0.9 }, { model = "both", weight = 0.1 }]
 "#;
 
+fn model(name: &str) -> String {
+    format!("[[model]]\n{}\n", ENTRY.replace("name = \"scene\"", &format!("name = {name:?}")))
+}
+
 fn manifest() -> String {
-    let model = |name: &str| {
-        format!("[[model]]\n{}\n", ENTRY.replace("name = \"scene\"", &format!("name = {name:?}")))
-    };
     format!("{}{}{SERVING}", model("one"), model("two"))
 }
 
@@ -82,6 +83,20 @@ fn a_budget_for_one_serves_two_and_an_ensemble() {
         assert!((fused.probability - alone.probability).abs() < 1e-5);
     }
     assert!(models.perceive("seeing", &[&picture]).is_err());
+}
+
+#[test]
+fn who_was_looked_with_last_stays() {
+    let (folder, mut all) = models(u64::MAX);
+    let picture = picture();
+    all.perceive("one", &[&picture]).unwrap();
+    let one = all.held_bytes();
+    let manifest = Manifest::parse(&(manifest() + &model("three"))).unwrap();
+    let mut models = Models::new(Some(ModelStore::open(manifest, folder.path())), 2 * one);
+    for name in ["one", "two", "one", "three", "one", "two"] {
+        models.perceive(name, &[&picture]).unwrap();
+    }
+    assert_eq!(names(models.take_events()), ["+one", "+two", "-two", "+three", "-three", "+two"]);
 }
 
 #[test]
