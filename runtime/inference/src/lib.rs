@@ -10,7 +10,8 @@
 //! It leaves out threads, queues and clocks (the daemon has them), and knows no glasses.
 //!
 //! Invariants:
-//! - nothing of a model file is looked at before its SHA-256 was found to be the manifest's;
+//! - nothing of a model file is used before its SHA-256 was found to be the manifest's: it is decoded while it is
+//!   hashed, and what was decoded is thrown away if the hash is another;
 //! - a model whose tensors do not fit its manifest entry is refused when it is prepared, not when it runs;
 //! - what an image cannot change is computed once, when the model is prepared.
 
@@ -62,5 +63,6 @@ pub use presence::{Presence, PresenceDetector};
 pub use read::{Line, ReadModels, Reader};
 pub use store::{Flaw, ModelStore, Problem, VerifyError, sha256};
 pub use text_encoder::TextEncoder;
+pub use tokenizer::Tokenizer;
 pub use tract_onnx::prelude::{DatumType, Tensor};
 pub use zero_shot::{ZeroShot, ZeroShotModels};

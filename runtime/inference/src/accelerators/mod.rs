@@ -148,7 +148,7 @@ impl Accelerator {
     }
 
     /// Compiles the ONNX model in a file, whose bytes are never in memory as a whole. With a SHA-256 (64 hexadecimal
-    /// digits), nothing of the model is looked at before the file was found to have that one.
+    /// digits), nothing of the model is used before the file was found to have that one.
     pub fn prepare_file(self, path: &Path, sha256: Option<&str>) -> Result<PreparedModel, FileError> {
         caught(|| cpu::compiled(|| onnx_file::read(path, sha256), &[]))
     }
