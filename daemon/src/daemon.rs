@@ -15,6 +15,7 @@ use glassd_policies::Policies;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
+use crate::accelerators;
 use crate::broker::Broker;
 use crate::clock::Clock;
 use crate::config::Config;
@@ -166,13 +167,24 @@ impl Daemon {
 
 /// Loads the detector that the configuration names, and checks it before it is trusted.
 pub fn load_detector(config: &Config) -> anyhow::Result<Detector> {
-    if config.models.detector == "embedded" {
-        return glassd_inference::embedded().context("the embedded detector");
+    let name = &config.models.detector;
+    let detector = if name == "embedded" {
+        let site = accelerators::site(config, || Ok(glassd_inference::embedded_candidate()))?;
+        glassd_inference::embedded_on(&site).context("the embedded detector")?
+    } else {
+        let store = crate::models::store(config)?;
+        let in_store = || format!("models.detector = {name:?}");
+        let site = accelerators::site(config, || store.candidate(name).with_context(in_store))?;
+        store.on(site).detector(name).with_context(in_store)?
+    };
+    let placement = detector.placement();
+    match &placement.why {
+        None => tracing::info!(accelerator = %placement.serves, "detector loaded"),
+        Some(why) => {
+            tracing::warn!(asked = %placement.asked, accelerator = %placement.serves, why, "accelerator does not serve");
+        }
     }
-    let store = crate::models::store(config)?;
-    store
-        .detector(&config.models.detector)
-        .with_context(|| format!("models.detector = {:?}", config.models.detector))
+    Ok(detector)
 }
 
 /// Loads the built-in policies and the files that replace some of them.

@@ -69,6 +69,16 @@ pub const KEYS: &[Key] = &[
         "Where the manifest's files are; empty for the manifest's folder.",
     ),
     key(
+        "models.accelerator",
+        "\"auto\", \"cpu\", \"vulkan[:N]\", \"onnxruntime[:PROVIDER]\" or \"litert[:delegate]\"",
+        "What runs the models, once its outputs agreed with the processor's; auto measures, and `glassd accel list` lists.",
+    ),
+    key(
+        "models.preference",
+        "\"low-power\", \"fast-single-answer\" or \"sustained-speed\"",
+        "What auto chooses for.",
+    ),
+    key(
         "policies.files",
         "paths",
         "Policy files that replace built-in ones; try them with `glassd policy test FILE`.",

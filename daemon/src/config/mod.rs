@@ -12,8 +12,11 @@ use std::path::PathBuf;
 
 use glassd_core::GlassesId;
 use glassd_core::wire::Encoding;
+use glassd_inference::Preference;
 use glassd_policies::Privacy;
 use serde::{Deserialize, Serialize};
+
+use crate::accelerators::Wanted;
 
 pub use self::keys::{KEYS, Key, reference};
 pub use self::load::{LoadError, load};
@@ -175,11 +178,21 @@ pub struct ModelsConfig {
     pub manifest: PathBuf,
     /// Folder of the manifest's files; empty for the manifest's own folder.
     pub directory: PathBuf,
+    /// What runs them.
+    pub accelerator: Wanted,
+    /// What is chosen for, where `accelerator` leaves the choice open.
+    pub preference: Preference,
 }
 
 impl Default for ModelsConfig {
     fn default() -> Self {
-        Self { detector: "embedded".to_owned(), manifest: PathBuf::new(), directory: PathBuf::new() }
+        Self {
+            detector: "embedded".to_owned(),
+            manifest: PathBuf::new(),
+            directory: PathBuf::new(),
+            accelerator: Wanted::Auto,
+            preference: Preference::FastSingleAnswer,
+        }
     }
 }
 

@@ -28,12 +28,16 @@ mod manifest;
 pub mod quantise;
 mod store;
 
-pub use accelerators::{Accelerator, InferenceError, LoadError, PreparedModel, Session, Signature};
+pub use accelerators::{
+    Absence, Accelerator, Agreement, CacheCounts, CacheKey, Capability, Choice, CompilationCache, Delegate,
+    InferenceError, InvalidAccelerator, LoadError, Measurement, ModelForm, Placement, Power, Precision,
+    Preference, PreparedModel, Provider, Session, Signature, Site, Source, Survey, choose, survey,
+};
 pub use calibration::Calibration;
 pub use classify::Classifier;
 pub use coco::COCO_LABELS;
 pub use detect::{Detection, Detector};
-pub use embedded::embedded;
+pub use embedded::{embedded, embedded_candidate, embedded_on};
 pub use explain::NodeReport;
 #[doc(hidden)]
 pub use int8::bench;
@@ -42,5 +46,5 @@ pub use manifest::{
     BuiltinLabels, Check, ClassifyHead, DetectHead, Fit, InputContract, Labels, Layout, Level, Manifest,
     ManifestError, ModelEntry, Order, Task, Thresholds, Vocabulary,
 };
-pub use store::{Flaw, ModelStore, Problem, VerifyError, sha256};
+pub use store::{Candidate, Flaw, ModelStore, Problem, VerifyError, sha256};
 pub use tract_onnx::prelude::{DatumType, Tensor};

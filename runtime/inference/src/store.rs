@@ -5,8 +5,9 @@ use std::path::PathBuf;
 
 use glassd_media::Image;
 use sha2::{Digest, Sha256};
+use tract_onnx::prelude::Tensor;
 
-use crate::accelerators::{Accelerator, InferenceError, LoadError, PreparedModel};
+use crate::accelerators::{InferenceError, LoadError, PreparedModel, Site, Source};
 use crate::classify::Classifier;
 use crate::detect::Detector;
 use crate::manifest::{Labels, Manifest, ModelEntry, Task};
@@ -16,6 +17,16 @@ use crate::manifest::{Labels, Manifest, ModelEntry, Task};
 pub struct ModelStore {
     manifest: Manifest,
     folder: PathBuf,
+    site: Site,
+}
+
+/// What an accelerator is tried on: a model's bytes, whose hash is the manifest's, and its check sample.
+#[derive(Clone, Debug)]
+pub struct Candidate {
+    /// The ONNX file.
+    pub onnx: Vec<u8>,
+    /// The inputs that its check sample becomes.
+    pub sample: Vec<Tensor>,
 }
 
 /// Why a model is not trusted: one sentence with its name and file.
@@ -86,7 +97,24 @@ pub enum Flaw {
 impl ModelStore {
     /// Takes the models of `manifest` from `folder`; nothing is read yet.
     pub fn open(manifest: Manifest, folder: impl Into<PathBuf>) -> Self {
-        Self { manifest, folder: folder.into() }
+        Self { manifest, folder: folder.into(), site: Site::default() }
+    }
+
+    /// Has the models run elsewhere than on the processor.
+    #[must_use]
+    pub fn on(self, site: Site) -> Self {
+        Self { site, ..self }
+    }
+
+    /// Returns what an accelerator is tried on before it may run the model of that name.
+    pub fn candidate(&self, name: &str) -> Result<Candidate, VerifyError> {
+        let entry = self.entry(name)?;
+        let read = || {
+            let onnx = self.read(&entry.file)?;
+            check_hash(entry, &onnx)?;
+            Ok(Candidate { onnx, sample: vec![entry.input.tensor(&self.sample(entry)?).0] })
+        };
+        read().map_err(|problem| refused(entry, problem))
     }
 
     /// Returns the manifest.
@@ -140,7 +168,7 @@ impl ModelStore {
     }
 
     fn prepared(&self, entry: &ModelEntry) -> Result<PreparedModel, Problem> {
-        prepared(entry, &self.read(&entry.file)?)
+        prepared(entry, &self.read(&entry.file)?, &self.site, &self.sample(entry)?)
     }
 
     fn labels(&self, entry: &ModelEntry) -> Result<Vec<String>, Problem> {
@@ -167,19 +195,36 @@ impl ModelStore {
     }
 }
 
-/// Prepares a model whose bytes are those that the manifest means.
-fn prepared(entry: &ModelEntry, onnx: &[u8]) -> Result<PreparedModel, Problem> {
+fn check_hash(entry: &ModelEntry, onnx: &[u8]) -> Result<(), Problem> {
     let actual = sha256(onnx);
-    if !actual.eq_ignore_ascii_case(&entry.sha256) {
-        return Err(Problem::Hash { expected: entry.sha256.clone(), actual });
+    if actual.eq_ignore_ascii_case(&entry.sha256) {
+        return Ok(());
     }
-    Ok(Accelerator::Cpu.prepare(onnx)?)
+    Err(Problem::Hash { expected: entry.sha256.clone(), actual })
+}
+
+/// Prepares a model whose bytes are those that the manifest means, where its outputs on the sample are right.
+fn prepared(entry: &ModelEntry, onnx: &[u8], site: &Site, sample: &Image) -> Result<PreparedModel, Problem> {
+    check_hash(entry, onnx)?;
+    let samples = [vec![entry.input.tensor(sample).0]];
+    let source = Source { onnx, tflite: None };
+    Ok(site.accelerator.place(source, &samples, site.cache.as_ref())?)
+}
+
+/// Returns what an accelerator is tried on before it may run a model that needs no folder.
+pub(crate) fn embedded_candidate(entry: &ModelEntry, onnx: &[u8]) -> Candidate {
+    Candidate { onnx: onnx.to_vec(), sample: vec![entry.input.tensor(&painted_sample()).0] }
 }
 
 /// Returns a detector from bytes that need no folder, verified like one of a store.
-pub(crate) fn trusted_embedded(entry: &ModelEntry, onnx: &[u8]) -> Result<Detector, VerifyError> {
+pub(crate) fn trusted_embedded(
+    entry: &ModelEntry,
+    onnx: &[u8],
+    site: &Site,
+) -> Result<Detector, VerifyError> {
     let trusted = || {
-        let mut detector = Detector::new(entry, &prepared(entry, onnx)?, entry.task.labels().words()?)?;
+        let model = prepared(entry, onnx, site, &painted_sample())?;
+        let mut detector = Detector::new(entry, &model, entry.task.labels().words()?)?;
         detector.check(&painted_sample())?;
         Ok(detector)
     };

@@ -8,7 +8,7 @@ use tract_onnx::prelude::DatumType;
 
 use self::heads::Head;
 use crate::accelerators::{
-    Accelerator, InferenceError, LoadError, PreparedModel, Session, Signature, floats,
+    Accelerator, InferenceError, LoadError, Placement, PreparedModel, Session, Signature, floats,
 };
 use crate::int8::Threads;
 use crate::manifest::{Labels, ModelEntry, Task, Thresholds, Vocabulary};
@@ -98,6 +98,11 @@ impl Detector {
     /// Divides large layers between threads from now on.
     pub fn divide_between(&mut self, threads: &Threads) {
         self.session.divide_between(threads);
+    }
+
+    /// Returns where the model runs, and why there.
+    pub fn placement(&self) -> &Placement {
+        self.session.placement()
     }
 
     /// Runs on the check sample and judges what comes out.

@@ -1,0 +1,53 @@
+//! What goes wrong when a model is loaded or run.
+
+use super::Accelerator;
+
+/// Why bytes are not a model that can run here.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LoadError {
+    /// Not ONNX, or an operation or shape that the accelerator cannot run.
+    #[error("not a model that can run here: {0}")]
+    Unusable(String),
+    /// Weights in another file: the manifest's hash would not cover them.
+    #[error("its weights lie in another file, {0:?}")]
+    ExternalData(String),
+    /// A tensor is not what the manifest says.
+    #[error("its {what} is {actual}, and the manifest asks for {expected}")]
+    Mismatch {
+        /// "input" or "output".
+        what: &'static str,
+        /// Type and shape by the manifest.
+        expected: String,
+        /// Type and shape in the model.
+        actual: String,
+    },
+    /// The manifest gives the model another task.
+    #[error("it is no {0}")]
+    Task(&'static str),
+    /// The labels cannot be read.
+    #[error("its labels: {0}")]
+    Labels(String),
+    /// The accelerator itself is missing, in this build or on this machine.
+    #[error("{accelerator} cannot be had: {why}")]
+    Absent {
+        /// Which one.
+        accelerator: Accelerator,
+        /// What to do about it.
+        why: String,
+    },
+}
+
+/// Why one run of a prepared model failed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InferenceError {
+    /// The inputs are not those of the model: they would fail on every accelerator.
+    #[error("the model does not take these inputs: {0}")]
+    Input(String),
+    /// The accelerator failed: another may succeed.
+    #[error("the model failed to run: {0}")]
+    Failed(String),
+}
+
+pub(crate) fn failed(error: impl std::fmt::Display) -> InferenceError {
+    InferenceError::Failed(format!("{error:#}"))
+}
