@@ -20,12 +20,12 @@ use std::io::BufRead;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use glassd_inference::{Accelerator, DatumType, Detector, LoadError, Manifest, Session, Tensor, Threads};
+use glassd_inference::{Accelerator, DatumType, Detector, FileError, Manifest, Session, Tensor, Threads};
 use glassd_media::{Image, decode};
 
 /// What one iteration does.
 enum Work {
-    Model { session: Session, inputs: Vec<Tensor> },
+    Model { session: Box<Session>, inputs: Vec<Tensor> },
     Detect { detector: Box<Detector>, image: Image },
 }
 
@@ -66,21 +66,23 @@ impl Arguments {
 
 /// Loads what the arguments ask for. Reading the inputs is not part of what is measured, but far quicker
 /// than what is.
-fn loaded(arguments: &Arguments, model: &Path, threads: usize) -> Result<Work, LoadError> {
-    let onnx = std::fs::read(model).unwrap();
+fn loaded(arguments: &Arguments, model: &Path, threads: usize) -> Result<Work, FileError> {
     let threads = (threads > 1).then(|| Threads::new(threads).expect("threads start"));
     if let Some(entry) = arguments.option("--entry") {
         let manifest = std::fs::read_to_string(arguments.option("--manifest").unwrap()).unwrap();
         let models = Manifest::parse(&manifest).unwrap().models;
         let entry = models.into_iter().find(|model| model.name == entry).expect("an entry of that name");
-        let mut detector = Box::new(Detector::from_bytes(&entry, &onnx)?);
+        let mut detector = Box::new(Detector::from_bytes(&entry, &std::fs::read(model).unwrap())?);
         threads.iter().for_each(|threads| detector.divide_between(threads));
         let image = std::fs::read(arguments.option("--image").unwrap()).unwrap();
         return Ok(Work::Detect { detector, image: decode(&image).unwrap() });
     }
-    let mut session = Accelerator::Cpu.prepare(&onnx)?.open().expect("a prepared model opens");
+    let mut session = Accelerator::Cpu.prepare_file(model, None)?.open().expect("a prepared model opens");
     threads.iter().for_each(|threads| session.divide_between(threads));
-    Ok(Work::Model { session, inputs: inputs(Path::new(arguments.option("--inputs").unwrap())) })
+    Ok(Work::Model {
+        session: Box::new(session),
+        inputs: inputs(Path::new(arguments.option("--inputs").unwrap())),
+    })
 }
 
 impl Work {

@@ -132,7 +132,7 @@ fn bench(config: &Config, path: Option<&Path>, args: &BenchArgs) -> anyhow::Resu
                 f.share_apart * 100.0
             ),
             (None, why) => {
-                println!("{:18} does not serve: {}", row.accelerator, why.as_deref().unwrap_or(""))
+                println!("{:18} does not serve: {}", row.accelerator, why.as_deref().unwrap_or(""));
             }
         }
     }
@@ -145,7 +145,9 @@ fn bench(config: &Config, path: Option<&Path>, args: &BenchArgs) -> anyhow::Resu
 fn alone(config: Option<&Path>, args: &BenchArgs, accelerator: Accelerator) -> anyhow::Result<Row> {
     let program = std::env::current_exe().context("this program's own file")?;
     let mut command = Command::new(program);
-    config.iter().for_each(|file| drop(command.arg("--config").arg(file)));
+    if let Some(file) = config {
+        command.arg("--config").arg(file);
+    }
     command.args(["accel", "bench", &args.model, "--seconds", &args.seconds.to_string()]);
     command.args(["--only", &accelerator.to_string()]);
     let output = command.output().context("a process to measure in")?;

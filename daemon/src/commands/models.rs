@@ -71,8 +71,7 @@ fn verify(config: &Config, only: Option<&str>) -> anyhow::Result<ExitCode> {
 fn explain(config: &Config, name: &str, json: bool, seconds: f64) -> anyhow::Result<ExitCode> {
     let duration = Duration::try_from_secs_f64(seconds).context("--seconds")?;
     let prepared = if Path::new(name).is_file() {
-        let bytes = std::fs::read(name).with_context(|| format!("cannot read {name}"))?;
-        Accelerator::Cpu.prepare(&bytes).with_context(|| name.to_owned())?
+        Accelerator::Cpu.prepare_file(Path::new(name), None).with_context(|| name.to_owned())?
     } else {
         anyhow::ensure!(
             !config.models.manifest.as_os_str().is_empty(),

@@ -10,7 +10,7 @@
 //! It leaves out threads, queues and clocks (the daemon has them), and knows no glasses.
 //!
 //! Invariants:
-//! - a model file is parsed only after its SHA-256 was found to be the manifest's;
+//! - nothing of a model file is looked at before its SHA-256 was found to be the manifest's;
 //! - a model whose tensors do not fit its manifest entry is refused when it is prepared, not when it runs;
 //! - what an image cannot change is computed once, when the model is prepared.
 
@@ -30,8 +30,8 @@ mod store;
 
 pub use accelerators::{
     Absence, Accelerator, Agreement, CacheCounts, CacheKey, Capability, Choice, CompilationCache, Delegate,
-    InferenceError, InvalidAccelerator, LoadError, Measurement, ModelForm, Placement, Power, Precision,
-    Preference, PreparedModel, Provider, Session, Signature, Site, Source, Survey, choose, survey,
+    FileError, InferenceError, InvalidAccelerator, LoadError, Measurement, ModelForm, Placement, Power,
+    Precision, Preference, PreparedModel, Provider, Session, Signature, Site, Source, Survey, choose, survey,
 };
 pub use calibration::Calibration;
 pub use classify::Classifier;

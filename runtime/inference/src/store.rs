@@ -7,7 +7,7 @@ use glassd_media::Image;
 use sha2::{Digest, Sha256};
 use tract_onnx::prelude::Tensor;
 
-use crate::accelerators::{InferenceError, LoadError, PreparedModel, Site, Source};
+use crate::accelerators::{Accelerator, FileError, InferenceError, LoadError, PreparedModel, Site, Source};
 use crate::classify::Classifier;
 use crate::detect::Detector;
 use crate::manifest::{Labels, Manifest, ModelEntry, Task};
@@ -168,7 +168,15 @@ impl ModelStore {
     }
 
     fn prepared(&self, entry: &ModelEntry) -> Result<PreparedModel, Problem> {
-        prepared(entry, &self.read(&entry.file)?, &self.site, &self.sample(entry)?)
+        if self.site.accelerator != Accelerator::Cpu {
+            return placed(entry, &self.read(&entry.file)?, &self.site, &self.sample(entry)?);
+        }
+        let prepared = Accelerator::Cpu.prepare_file(&self.folder.join(&entry.file), Some(&entry.sha256));
+        prepared.map_err(|error| match error {
+            FileError::Unreadable(error) => self.unreadable(&entry.file, error),
+            FileError::Hash { expected, actual } => Problem::Hash { expected, actual },
+            FileError::Load(error) => error.into(),
+        })
     }
 
     fn labels(&self, entry: &ModelEntry) -> Result<Vec<String>, Problem> {
@@ -188,23 +196,30 @@ impl ModelStore {
     }
 
     fn read(&self, file: &str) -> Result<Vec<u8>, Problem> {
-        std::fs::read(self.folder.join(file)).map_err(|error| match error.kind() {
+        std::fs::read(self.folder.join(file)).map_err(|error| self.unreadable(file, error))
+    }
+
+    fn unreadable(&self, file: &str, error: std::io::Error) -> Problem {
+        match error.kind() {
             ErrorKind::NotFound => Problem::Missing(self.folder.clone()),
             _ => Problem::Unreadable { file: file.to_owned(), error },
-        })
+        }
     }
+}
+
+/// Returns the SHA-256 of bytes that have another than `expected`.
+pub(crate) fn other_hash(expected: &str, bytes: &[u8]) -> Option<String> {
+    let actual = sha256(bytes);
+    (!actual.eq_ignore_ascii_case(expected)).then_some(actual)
 }
 
 fn check_hash(entry: &ModelEntry, onnx: &[u8]) -> Result<(), Problem> {
-    let actual = sha256(onnx);
-    if actual.eq_ignore_ascii_case(&entry.sha256) {
-        return Ok(());
-    }
-    Err(Problem::Hash { expected: entry.sha256.clone(), actual })
+    let other = other_hash(&entry.sha256, onnx);
+    other.map_or(Ok(()), |actual| Err(Problem::Hash { expected: entry.sha256.clone(), actual }))
 }
 
 /// Prepares a model whose bytes are those that the manifest means, where its outputs on the sample are right.
-fn prepared(entry: &ModelEntry, onnx: &[u8], site: &Site, sample: &Image) -> Result<PreparedModel, Problem> {
+fn placed(entry: &ModelEntry, onnx: &[u8], site: &Site, sample: &Image) -> Result<PreparedModel, Problem> {
     check_hash(entry, onnx)?;
     let samples = [vec![entry.input.tensor(sample).0]];
     let source = Source { onnx, tflite: None };
@@ -223,7 +238,7 @@ pub(crate) fn trusted_embedded(
     site: &Site,
 ) -> Result<Detector, VerifyError> {
     let trusted = || {
-        let model = prepared(entry, onnx, site, &painted_sample())?;
+        let model = placed(entry, onnx, site, &painted_sample())?;
         let mut detector = Detector::new(entry, &model, entry.task.labels().words()?)?;
         detector.check(&painted_sample())?;
         Ok(detector)
@@ -237,7 +252,11 @@ fn refused(entry: &ModelEntry, problem: Problem) -> VerifyError {
 
 /// Returns the SHA-256 of a file's bytes as a manifest writes it: 64 lower-case hexadecimal digits.
 pub fn sha256(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    hexadecimal(&Sha256::digest(bytes))
+}
+
+pub(crate) fn hexadecimal(hash: &[u8]) -> String {
+    hash.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// A sky, a wall, a person-like and some box-like figures: enough of a scene that no trained model is

@@ -2,23 +2,30 @@
 
 use std::sync::Arc;
 
+use tract_onnx::model::ParseResult;
 use tract_onnx::pb::tensor_proto::DataLocation;
+use tract_onnx::pb::tensor_shape_proto::{Dimension, dimension};
+use tract_onnx::pb::{GraphProto, ModelProto, TensorShapeProto, TypeProto, ValueInfoProto, type_proto};
 use tract_onnx::prelude::{
-    Framework, InferenceModelExt, IntoRunnable, TractResult, TypedFact, TypedRunnableModel,
+    InferenceFact, InferenceModelExt, IntoRunnable, Tensor, TractResult, TypedFact, TypedRunnableModel,
 };
+use tract_onnx::tensor::load_tensor;
+use tract_onnx::tract_core::ops::konst::Const;
 use tract_onnx::tract_hir::infer::{DimFact, Factoid};
-use tract_onnx::tract_hir::internal::{TDim, ensure};
+use tract_onnx::tract_hir::internal::{TDim, ensure, format_err};
 
 use super::{Accelerator, Compiled, LoadError, PreparedModel, Signature};
 use crate::{exact_softmax, int8};
 
-/// Compiles an ONNX model: lowered to INT8 layers where it is quantised, else as tract reads it.
-pub(super) fn compiled(onnx: &[u8]) -> Result<PreparedModel, LoadError> {
+/// Compiles an ONNX model: lowered to INT8 layers where it is quantised, else as tract reads it. `decoded` gives the
+/// model, a second time where the first way fails.
+pub(super) fn compiled<E: From<LoadError>>(
+    decoded: impl Fn() -> Result<ModelProto, E>,
+) -> Result<PreparedModel, E> {
     let unusable = |error| LoadError::Unusable(format!("{error:#}"));
-    let decoded = || tract_onnx::onnx().proto_model_for_read(&mut &*onnx).map_err(unusable);
     let proto = decoded()?;
     if let Some(location) = external_data(&proto) {
-        return Err(LoadError::ExternalData(location));
+        return Err(LoadError::ExternalData(location).into());
     }
     // What cannot be lowered runs as tract runs it; what tract cannot run either is told in its words.
     let plan = match plan(proto, Form::Lowered) {
@@ -61,26 +68,72 @@ enum Form {
     Plain,
 }
 
-fn plan(mut proto: tract_onnx::pb::ModelProto, form: Form) -> TractResult<Arc<TypedRunnableModel>> {
+fn plan(mut proto: ModelProto, form: Form) -> TractResult<Arc<TypedRunnableModel>> {
     let opset = proto.opset_import.iter().find(|import| import.domain.is_empty());
     let opset = opset.map_or(0, |import| import.version);
+    let mut large = Vec::new();
     if let Some(graph) = &mut proto.graph {
         int8::spelled_out(graph);
+        large = large_constants(graph)?;
     }
     let mut parsed = tract_onnx::onnx().parse(&proto, None)?;
+    put_back(&mut parsed, large)?;
     set_batch(&mut parsed.model)?;
     let graph = proto.graph.filter(|graph| form == Form::Lowered && int8::is_quantised(graph));
     let model = match graph {
         None => parsed.model,
-        Some(mut graph) => {
-            // tract has its own copies of the weights by now.
-            graph.initializer.clear();
+        Some(graph) => {
             int8::weights_deferred(&graph, &mut parsed);
             parsed.model.analyse(false)?;
             int8::lowered(&graph, parsed, opset)?
         }
     };
     exact_softmax::spelled_out(model.into_typed()?)?.into_optimized()?.into_runnable()
+}
+
+/// Bytes from which on a constant is worth the detour of [`large_constants`].
+const LARGE: usize = 1 << 14;
+
+/// Takes the large constants out of a graph, each given up as soon as it is read, and leaves inputs in their
+/// places: tract would read all of them before any is given up, and weights would be in memory twice.
+fn large_constants(graph: &mut GraphProto) -> TractResult<Vec<(String, Tensor)>> {
+    let mut large = Vec::new();
+    for mut constant in std::mem::take(&mut graph.initializer) {
+        if constant.raw_data.len() < LARGE || graph.input.iter().any(|input| input.name == constant.name) {
+            graph.initializer.push(constant);
+            continue;
+        }
+        let name = std::mem::take(&mut constant.name);
+        let dims = constant.dims.iter().map(|&side| Dimension {
+            denotation: String::new(),
+            value: Some(dimension::Value::DimValue(side)),
+        });
+        let shape = Some(TensorShapeProto { dim: dims.collect() });
+        let datum = type_proto::Tensor { elem_type: constant.data_type, shape };
+        let datum =
+            TypeProto { denotation: String::new(), value: Some(type_proto::Value::TensorType(datum)) };
+        graph.input.push(ValueInfoProto {
+            name: name.clone(),
+            r#type: Some(datum),
+            doc_string: String::new(),
+        });
+        let tensor = load_tensor(&*tract_onnx::onnx().provider, &constant, None)
+            .map_err(|error| format_err!("the constant {name:?}: {error:#}"))?;
+        large.push((name, tensor));
+    }
+    Ok(large)
+}
+
+/// Makes constants of the inputs that [`large_constants`] left.
+fn put_back(parsed: &mut ParseResult, large: Vec<(String, Tensor)>) -> TractResult<()> {
+    for (name, tensor) in large {
+        let outlet = parsed.outlets_by_name[&name];
+        let tensor = Arc::new(tensor);
+        parsed.model.set_outlet_fact(outlet, InferenceFact::try_from(&tensor)?)?;
+        parsed.model.nodes[outlet.node].op = Box::new(Const::new(tensor)?);
+        parsed.model.inputs.retain(|input| *input != outlet);
+    }
+    Ok(())
 }
 
 /// A batch dimension that the model leaves open is 1.
@@ -118,7 +171,7 @@ mod tests {
     use std::path::Path;
     use std::time::Duration;
 
-    use tract_onnx::prelude::Tensor;
+    use prost::Message as _;
 
     use super::*;
 
@@ -138,7 +191,7 @@ mod tests {
     }
 
     fn decoded(onnx: &[u8]) -> tract_onnx::pb::ModelProto {
-        tract_onnx::onnx().proto_model_for_read(&mut &*onnx).unwrap()
+        ModelProto::decode(onnx).unwrap()
     }
 
     fn ran(plan: &Arc<TypedRunnableModel>, seed: usize) -> Vec<f32> {

@@ -37,6 +37,25 @@ pub enum LoadError {
     },
 }
 
+/// Why a file is no model that can run here.
+#[derive(Debug, thiserror::Error)]
+pub enum FileError {
+    /// The system cannot read it.
+    #[error("it cannot be read: {0}")]
+    Unreadable(#[from] std::io::Error),
+    /// It is not the file that is meant.
+    #[error("its SHA-256 is {actual}, and {expected} is asked for")]
+    Hash {
+        /// The hash that was asked for.
+        expected: String,
+        /// The hash of the file.
+        actual: String,
+    },
+    /// Its content cannot run.
+    #[error(transparent)]
+    Load(#[from] LoadError),
+}
+
 /// Why one run of a prepared model failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InferenceError {

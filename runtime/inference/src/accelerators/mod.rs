@@ -8,6 +8,7 @@ mod gate;
 #[cfg(feature = "litert")]
 mod litert;
 mod name;
+mod onnx_file;
 #[cfg(feature = "onnxruntime")]
 mod onnxruntime;
 mod placement;
@@ -16,16 +17,20 @@ mod survey;
 mod vulkan;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
 use std::sync::Arc;
 
+use prost::Message as _;
+use tract_onnx::pb::ModelProto;
 use tract_onnx::prelude::{DatumType, Tensor, TypedRunnableModel, TypedSimpleState};
 
 use crate::int8::Threads;
+use crate::store::other_hash;
 
 pub use self::cache::{CacheCounts, CacheKey, CompilationCache};
 pub use self::choice::{Choice, Measurement, Preference, choose};
 pub(crate) use self::error::failed;
-pub use self::error::{InferenceError, LoadError};
+pub use self::error::{FileError, InferenceError, LoadError};
 pub use self::gate::{Agreement, Precision};
 pub use self::name::{Accelerator, Delegate, InvalidAccelerator, Provider};
 pub use self::placement::{Placement, Site, Source};
@@ -122,18 +127,38 @@ impl Accelerator {
         model: &[u8],
         cache: Option<&CompilationCache>,
     ) -> Result<PreparedModel, LoadError> {
-        // tract's parser indexes and unwraps on what a hostile file controls.
-        let compiled = catch_unwind(AssertUnwindSafe(|| self.compiled(model, cache)));
-        compiled.unwrap_or_else(|_| Err(LoadError::Unusable("the parser gave up on it".into())))
+        caught(|| match self {
+            Self::Cpu => {
+                let decoded =
+                    || ModelProto::decode(model).map_err(|error| LoadError::Unusable(error.to_string()));
+                cpu::compiled(decoded)
+            }
+            other => other.compiled(model, cache),
+        })
     }
 
+    /// Compiles the model in a file. The processor never has its bytes in memory as a whole. With a SHA-256 (64
+    /// hexadecimal digits), nothing of the model is looked at before the file was found to have that one.
+    pub fn prepare_file(self, path: &Path, sha256: Option<&str>) -> Result<PreparedModel, FileError> {
+        if self == Self::Cpu {
+            return caught(|| cpu::compiled(|| onnx_file::read(path, sha256)));
+        }
+        let model = std::fs::read(path)?;
+        let other = sha256.and_then(|expected| Some((expected, other_hash(expected, &model)?)));
+        if let Some((expected, actual)) = other {
+            return Err(FileError::Hash { expected: expected.to_owned(), actual });
+        }
+        Ok(self.prepare(&model)?)
+    }
+
+    /// Compiles a model for another accelerator than the processor.
     #[cfg_attr(
         not(any(feature = "vulkan", feature = "onnxruntime", feature = "litert")),
-        expect(unused_variables, reason = "the processor keeps nothing in the cache")
+        expect(unused_variables, reason = "the processor is the only accelerator of this build")
     )]
     fn compiled(self, model: &[u8], cache: Option<&CompilationCache>) -> Result<PreparedModel, LoadError> {
         match self {
-            Self::Cpu => cpu::compiled(model),
+            Self::Cpu => self.prepare(model),
             #[cfg(feature = "vulkan")]
             Self::Vulkan { adapter } => {
                 let model = vulkan::compiled(model, adapter, cache)?;
@@ -156,6 +181,12 @@ impl Accelerator {
             absent => Err(LoadError::Absent { accelerator: absent, why: survey::without(absent) }),
         }
     }
+}
+
+/// tract indexes and unwraps on what a hostile file controls.
+fn caught<T, E: From<LoadError>>(compile: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
+    let compiled = catch_unwind(AssertUnwindSafe(compile));
+    compiled.unwrap_or_else(|_| Err(LoadError::Unusable("the parser gave up on it".into()).into()))
 }
 
 /// Multiply-adds of a model from which on a second thread saves time: MobileNetV2's 300 million gain a quarter,
@@ -197,12 +228,9 @@ impl PreparedModel {
 
     /// Opens a session that fails where the accelerator fails.
     fn open_strictly(&self) -> Result<Session, InferenceError> {
-        let mut is_large = false;
+        let is_large = self.plan().is_some_and(|plan| crate::explain::macs(plan.model()) >= WORTH_THREADS);
         let state = match &self.compiled {
-            Compiled::Cpu(plan) => {
-                is_large = crate::explain::macs(plan.model()) >= WORTH_THREADS;
-                State::Cpu(plan.spawn().map_err(failed)?)
-            }
+            Compiled::Cpu(plan) => State::Cpu(plan.spawn().map_err(failed)?),
             #[cfg(feature = "vulkan")]
             Compiled::Vulkan(model) => State::Vulkan(Box::new(vulkan::Stream::open(model)?)),
             #[cfg(feature = "onnxruntime")]

@@ -3,7 +3,7 @@
 use super::conv::{Convolution, RowsOut, Scaling};
 use super::depthwise::Depthwise;
 use super::kernels::{self, Isa, Rounding};
-use super::weights::Levels;
+use super::weights::{Levels, Values};
 use super::window::Window;
 
 const ROUNDING: Rounding = Rounding { zero_point: 128, low: 0, high: 255 };
@@ -72,7 +72,8 @@ fn scaling(bias: Vec<i32>, multiplier: Vec<f32>) -> Scaling {
 pub fn convolution(isa: Isa, shape: Shape) -> impl FnMut() {
     let [input_channels, output_channels] = shape.channels;
     let values = weights(output_channels * input_channels * shape.window * shape.window);
-    let levels = Levels { values: &values, output_channels, input_channels, groups: 1, inputs_first: false };
+    let values = Values::Wide(values);
+    let levels = Levels { values, output_channels, input_channels, groups: 1, inputs_first: false };
     let convolution = Convolution::new(&levels, shape.window());
     let scaling = scaling(
         convolution.spread(&vec![0; output_channels]),

@@ -29,11 +29,30 @@ pub(crate) struct Convolution {
     packed: Vec<Packed>,
 }
 
+/// Which of a group's panels are computed, and how their columns lie in the output.
+struct Part {
+    panels: Range<usize>,
+    /// The output channel that comes first.
+    first: usize,
+    /// Values from one pixel to the next.
+    stride: usize,
+}
+
 /// Rows of an output: whole rows, the first of them first.
 pub(crate) enum RowsOut<'a> {
     Quantised(&'a mut [u8], Rounding),
     /// With an addend for each output channel.
     Float(&'a mut [f32], &'a [f32]),
+}
+
+impl RowsOut<'_> {
+    /// Returns what begins at a value.
+    fn beginning_at(&mut self, value: usize) -> RowsOut<'_> {
+        match self {
+            Self::Quantised(output, rounding) => RowsOut::Quantised(&mut output[value..], *rounding),
+            Self::Float(output, addend) => RowsOut::Float(&mut output[value..], addend),
+        }
+    }
 }
 
 impl Convolution {
@@ -96,14 +115,51 @@ impl Convolution {
         if self.window.is_point() && whole_quads {
             let start = rows.start * size[1] * self.input_channels;
             let pixels = rows.len() * size[1];
-            self.strip(isa, &[&input[start..]], pixels, scaling, &mut output, 0);
+            self.strip(isa, &[&input[start..]], pixels, scaling, output, &self.whole());
             return;
         }
         let mut held = Rows::new(input, size, self.input_channels, &self.window, scaling.fill);
         for row in rows.clone() {
             let seen = held.seen(&self.window, row);
-            self.strip(isa, &seen, columns, scaling, &mut output, (row - rows.start) * columns);
+            let first = (row - rows.start) * columns * self.output_channels;
+            self.strip(isa, &seen, columns, scaling, output.beginning_at(first), &self.whole());
         }
+    }
+
+    /// Returns into how many columns-wise parts a matrix can be cut; 1 for any other convolution.
+    pub(crate) fn panels(&self) -> usize {
+        let is_matrix = self.window.is_point() && self.groups == 1;
+        if is_matrix && self.segments.length().is_multiple_of(kernels::QUAD) {
+            self.packed[0].panels.len()
+        } else {
+            1
+        }
+    }
+
+    /// Returns the output channels of some of [`Convolution::panels`].
+    pub(crate) fn columns(&self, panels: &Range<usize>) -> Range<usize> {
+        let start =
+            |panel: usize| self.packed[0].panels.get(panel).map_or(self.output_channels, |panel| panel.first);
+        start(panels.start)..start(panels.end)
+    }
+
+    /// Computes some of the [`Convolution::panels`] of a matrix for all pixels: `[pixels, columns]` of f32.
+    pub(crate) fn run_panels(
+        &self,
+        isa: Isa,
+        input: &[u8],
+        (scaling, addend): (&Scaling, &[f32]),
+        panels: Range<usize>,
+        output: &mut [f32],
+    ) {
+        let columns = self.columns(&panels);
+        let pixels = input.len() / self.input_channels.max(1);
+        let part = Part { panels, first: columns.start, stride: columns.len() };
+        self.strip(isa, &[input], pixels, scaling, RowsOut::Float(output, addend), &part);
+    }
+
+    fn whole(&self) -> Part {
+        Part { panels: 0..usize::MAX, first: 0, stride: self.output_channels }
     }
 
     /// Computes neighbouring output pixels from the rows that their windows see.
@@ -113,8 +169,8 @@ impl Convolution {
         rows: &[&[u8]],
         pixels: usize,
         scaling: &Scaling,
-        output: &mut RowsOut<'_>,
-        first_pixel: usize,
+        mut output: RowsOut<'_>,
+        part: &Part,
     ) {
         let each = self.output_channels / self.groups;
         let channels = self.input_channels / self.groups;
@@ -127,15 +183,17 @@ impl Convolution {
                 .collect();
             let width = packed.width();
             let spread = group * width..(group + 1) * width;
-            let mut panels =
-                packed.panels(&scaling.bias[spread.clone()], &scaling.multiplier[spread.clone()]).peekable();
+            let mut panels = packed
+                .panels(&scaling.bias[spread.clone()], &scaling.multiplier[spread.clone()])
+                .skip(part.panels.start)
+                .take(part.panels.len())
+                .peekable();
             while let Some((first, panel)) = panels.next() {
-                let at = first_pixel * self.output_channels + group * each + first;
                 let wide = panel.vectors * kernels::LANES;
-                let output = match output {
-                    RowsOut::Quantised(output, rounding) => Output::Quantised(&mut output[at..], *rounding),
+                let output = match output.beginning_at(group * each + first - part.first) {
+                    RowsOut::Quantised(output, rounding) => Output::Quantised(output, rounding),
                     RowsOut::Float(output, addend) => {
-                        Output::Float(&mut output[at..], &addend[spread.start + first..][..wide])
+                        Output::Float(output, &addend[spread.start + first..][..wide])
                     }
                 };
                 let mut strip = Strip {
@@ -145,7 +203,7 @@ impl Convolution {
                     pixels,
                     panel,
                     output,
-                    output_stride: self.output_channels,
+                    output_stride: part.stride,
                     next: panels.peek().map_or(&[], |(_, panel)| panel.weights),
                 };
                 kernels::multiply(isa, &mut strip);

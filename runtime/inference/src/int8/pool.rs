@@ -6,6 +6,8 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
+use rayon::iter::{IndexedParallelIterator as _, IntoParallelIterator as _, ParallelIterator as _};
+
 /// Threads that a session may compute on.
 #[derive(Clone)]
 pub struct Threads(Arc<rayon::ThreadPool>);
@@ -59,13 +61,20 @@ pub(crate) fn for_rows<T: Send>(
     if rows == 0 {
         return;
     }
+    let each = output.len() / rows;
+    divide(0..rows, output, each, parts(work).min(rows), &compute);
+}
+
+/// Returns into how many parts it pays to cut such work, in multiply-adds, where this runs.
+pub(crate) fn parts(work: u64) -> usize {
     // Outside of a pool there is no index, and everything happens here.
     let threads = if rayon::current_thread_index().is_some() { rayon::current_num_threads() } else { 1 };
-    if threads == 1 || work < WORTH_DIVIDING {
-        return compute(0..rows, output);
-    }
-    let each = output.len() / rows;
-    divide(0..rows, output, each, (threads * PARTS).min(rows), &compute);
+    if threads == 1 || work < WORTH_DIVIDING { 1 } else { threads * PARTS }
+}
+
+/// Computes parts that may run side by side, by their number.
+pub(crate) fn for_parts<R: Send>(parts: usize, compute: impl Fn(usize) -> R + Sync + Send) -> Vec<R> {
+    (0..parts).into_par_iter().with_max_len(1).map(compute).collect()
 }
 
 fn divide<T: Send>(

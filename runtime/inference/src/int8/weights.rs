@@ -1,12 +1,15 @@
 //! Weights in the order in which the kernels read them.
 
+use std::borrow::Cow;
+use std::ops::Range;
+
 use super::kernels::{Excess, LANES, MAX_VECTORS, Panel, QUAD};
 use super::window::Window;
 
-/// Convolution weights as levels above their zero point, -255 to 255, in ONNX's order: output channel, input
-/// channel of the group, row, column.
+/// Convolution weights as levels above their zero point, in ONNX's order: output channel, input channel of the group,
+/// row, column.
 pub(crate) struct Levels<'a> {
-    pub(crate) values: &'a [i16],
+    pub(crate) values: Values<'a>,
     pub(crate) output_channels: usize,
     /// Input channels of one group.
     pub(crate) input_channels: usize,
@@ -15,18 +18,66 @@ pub(crate) struct Levels<'a> {
     pub(crate) inputs_first: bool,
 }
 
+/// Levels above a zero point.
+pub(crate) enum Values<'a> {
+    /// In the range of s8: the bytes are s8 once `flip` is applied to them by exclusive or. u8 around 128 has 128
+    /// there.
+    Narrow { bytes: &'a [u8], flip: u8 },
+    /// -255 to 255.
+    Wide(Vec<i16>),
+}
+
+impl Values<'_> {
+    pub(crate) fn widened(&self) -> Cow<'_, [i16]> {
+        match self {
+            Self::Narrow { bytes, flip } => bytes.iter().map(|byte| i16::from((byte ^ flip) as i8)).collect(),
+            Self::Wide(values) => Cow::Borrowed(values),
+        }
+    }
+
+    fn len(&self) -> usize {
+        match self {
+            Self::Narrow { bytes, .. } => bytes.len(),
+            Self::Wide(values) => values.len(),
+        }
+    }
+
+    /// Adds `sums.len()` neighbours to sums.
+    fn add_to(&self, sums: &mut [i32], from: usize) {
+        match self {
+            Self::Narrow { bytes, flip } => {
+                let bytes = &bytes[from..][..sums.len()];
+                sums.iter_mut().zip(bytes).for_each(|(sum, byte)| *sum += i32::from((byte ^ flip) as i8));
+            }
+            Self::Wide(values) => {
+                let values = &values[from..][..sums.len()];
+                sums.iter_mut().zip(values).for_each(|(sum, &value)| *sum += i32::from(value));
+            }
+        }
+    }
+
+    fn sum(&self, range: Range<usize>) -> i32 {
+        match self {
+            Self::Narrow { bytes, flip } => {
+                bytes[range].iter().map(|byte| i32::from((byte ^ flip) as i8)).sum()
+            }
+            Self::Wide(values) => values[range].iter().map(|&value| i32::from(value)).sum(),
+        }
+    }
+}
+
 impl Levels<'_> {
     /// Returns the sum of each output channel's weights: what one level of the input's zero point adds to it.
     pub(crate) fn sums(&self) -> Vec<i32> {
         let mut sums = vec![0; self.output_channels];
         if self.inputs_first {
-            for line in self.values.chunks_exact(self.output_channels.max(1)) {
-                sums.iter_mut().zip(line).for_each(|(sum, &weight)| *sum += i32::from(weight));
+            for start in (0..self.values.len()).step_by(self.output_channels.max(1)) {
+                self.values.add_to(&mut sums, start);
             }
         } else {
-            let each = (self.values.len() / self.output_channels.max(1)).max(1);
-            for (sum, line) in sums.iter_mut().zip(self.values.chunks_exact(each)) {
-                *sum = line.iter().map(|&weight| i32::from(weight)).sum();
+            let each = self.values.len() / self.output_channels.max(1);
+            for (at, sum) in sums.iter_mut().enumerate() {
+                *sum = self.values.sum(at * each..(at + 1) * each);
             }
         }
         sums
@@ -38,12 +89,13 @@ impl Levels<'_> {
 pub(crate) struct Packed {
     columns: usize,
     quads: usize,
-    panels: Vec<PackedPanel>,
+    pub(super) panels: Vec<PackedPanel>,
 }
 
 #[derive(Clone, Debug)]
-struct PackedPanel {
-    first: usize,
+pub(super) struct PackedPanel {
+    /// Its first column.
+    pub(super) first: usize,
     vectors: usize,
     weights: Vec<i8>,
     excess: Vec<Excess>,
@@ -64,6 +116,38 @@ impl PackedPanel {
             self.excess.extend(terms(rest).into_iter().map(|weights| Excess { segment, quad, weights }));
         }
     }
+
+    /// Takes a quad's weights in the range of s8: for each place of the quad, those of all columns.
+    fn take_narrow(&mut self, quad: usize, lines: [Option<Line<'_>>; QUAD], flip: u8, real: usize) {
+        let block = self.sums.len() * QUAD;
+        let to = &mut self.weights[quad * block..][..real * QUAD];
+        let (sums, to) = (&mut self.sums[..real], to.chunks_exact_mut(QUAD));
+        if let [Some(Line { bytes: a, step: 1 }), Some(Line { bytes: b, step: 1 }), ..] = lines
+            && let [_, _, Some(Line { bytes: c, step: 1 }), Some(Line { bytes: d, step: 1 })] = lines
+        {
+            let lines = a[..real].iter().zip(&b[..real]).zip(c[..real].iter().zip(&d[..real]));
+            for ((to, sum), ((a, b), (c, d))) in to.zip(sums).zip(lines) {
+                let weights = [a, b, c, d].map(|byte| (byte ^ flip) as i8);
+                to.copy_from_slice(&weights);
+                *sum += weights.into_iter().map(i32::from).sum::<i32>();
+            }
+            return;
+        }
+        for (column, (to, sum)) in to.zip(sums).enumerate() {
+            let weight =
+                |line: Option<Line<'_>>| line.map_or(0, |line| (line.bytes[column * line.step] ^ flip) as i8);
+            let weights = lines.map(weight);
+            to.copy_from_slice(&weights);
+            *sum += weights.into_iter().map(i32::from).sum::<i32>();
+        }
+    }
+}
+
+/// One input's weights: those of neighbouring columns `step` bytes apart.
+#[derive(Clone, Copy)]
+struct Line<'a> {
+    bytes: &'a [u8],
+    step: usize,
 }
 
 impl Packed {
@@ -98,16 +182,30 @@ impl Packed {
                     excess: Vec::new(),
                     sums: vec![0; vectors * LANES],
                 };
-                let mut values = vec![0i16; block];
+                let mut gathered = vec![0i16; block];
                 for (quad, places) in places.chunks_exact(QUAD).enumerate() {
-                    values.fill(0);
-                    for (tap, place) in places.iter().enumerate() {
-                        let Some(place) = place else { continue };
-                        let from = levels.values[place + first * column_step..].iter().step_by(column_step);
-                        let to = values.iter_mut().skip(tap).step_by(QUAD);
-                        to.zip(from).take(real).for_each(|(to, &from)| *to = from);
+                    match &levels.values {
+                        Values::Narrow { bytes, flip } => {
+                            let line = |place: Option<usize>| {
+                                place.map(|place| Line {
+                                    bytes: &bytes[place + first * column_step..],
+                                    step: column_step,
+                                })
+                            };
+                            let lines = std::array::from_fn(|tap| line(places[tap]));
+                            panel.take_narrow(quad, lines, *flip, real);
+                        }
+                        Values::Wide(values) => {
+                            gathered.fill(0);
+                            for (tap, place) in places.iter().enumerate() {
+                                let Some(place) = place else { continue };
+                                let from = values[place + first * column_step..].iter().step_by(column_step);
+                                let to = gathered.iter_mut().skip(tap).step_by(QUAD);
+                                to.zip(from).take(real).for_each(|(to, &from)| *to = from);
+                            }
+                            panel.take(quad, segments.quads, &gathered);
+                        }
                     }
-                    panel.take(quad, segments.quads, &values);
                 }
                 panel
             })

@@ -5,7 +5,7 @@ use std::arch::x86_64::{
     _mm512_fmadd_ps, _mm512_fnmadd_ps, _mm512_loadu_ps, _mm512_mask_max_ps, _mm512_mask_min_ps,
     _mm512_mask_mov_ps, _mm512_mask_storeu_ps, _mm512_maskz_loadu_ps, _mm512_max_ps, _mm512_mul_ps,
     _mm512_reduce_add_ps, _mm512_reduce_max_ps, _mm512_reduce_min_ps, _mm512_roundscale_ps, _mm512_scalef_ps,
-    _mm512_set1_ps, _mm512_setzero_ps, _mm512_sub_ps,
+    _mm512_set1_ps, _mm512_setzero_ps, _mm512_storeu_ps, _mm512_sub_ps,
 };
 
 use super::{FloatProduct, LANES};
@@ -34,35 +34,44 @@ fn exp(x: __m512) -> __m512 {
     _mm512_scalef_ps(poly, whole)
 }
 
-/// Each row of `length` becomes shares of its exponentials.
+/// Each row of `length` becomes exponentials below its highest value, with their sum.
 #[target_feature(enable = "avx512f")]
-pub(super) unsafe fn softmax(rows: &mut [f32], length: usize) {
+pub(super) unsafe fn exponentials(rows: &mut [f32], length: usize, sums: &mut [f32]) {
     let lowest = _mm512_set1_ps(f32::NEG_INFINITY);
-    for row in rows.chunks_exact_mut(length) {
+    for (row, sum) in rows.chunks_exact_mut(length).zip(sums) {
         let row = row.as_mut_ptr();
+        let whole = length / (4 * LANES) * 4 * LANES;
         // SAFETY: the masks end with the row.
         unsafe {
-            let mut highest = lowest;
-            for at in (0..length).step_by(LANES) {
+            let mut highest = [lowest; 4];
+            for at in (0..whole).step_by(4 * LANES) {
+                for (lane, highest) in highest.iter_mut().enumerate() {
+                    *highest = _mm512_max_ps(*highest, _mm512_loadu_ps(row.add(at + lane * LANES)));
+                }
+            }
+            let [a, b, c, d] = highest;
+            let mut highest = _mm512_max_ps(_mm512_max_ps(a, b), _mm512_max_ps(c, d));
+            for at in (whole..length).step_by(LANES) {
                 let mask = mask(length - at);
                 highest =
                     _mm512_mask_max_ps(highest, mask, highest, _mm512_maskz_loadu_ps(mask, row.add(at)));
             }
             let highest = _mm512_set1_ps(_mm512_reduce_max_ps(highest));
-            let mut sum = _mm512_setzero_ps();
-            for at in (0..length).step_by(LANES) {
-                let mask = mask(length - at);
-                let below = _mm512_sub_ps(_mm512_maskz_loadu_ps(mask, row.add(at)), highest);
+            let mut all = _mm512_setzero_ps();
+            let whole = length / LANES * LANES;
+            for at in (0..whole).step_by(LANES) {
+                let value = exp(_mm512_sub_ps(_mm512_loadu_ps(row.add(at)), highest));
+                _mm512_storeu_ps(row.add(at), value);
+                all = _mm512_add_ps(all, value);
+            }
+            if whole < length {
+                let mask = mask(length - whole);
+                let below = _mm512_sub_ps(_mm512_maskz_loadu_ps(mask, row.add(whole)), highest);
                 let value = _mm512_mask_mov_ps(_mm512_setzero_ps(), mask, exp(below));
-                _mm512_mask_storeu_ps(row.add(at), mask, value);
-                sum = _mm512_add_ps(sum, value);
+                _mm512_mask_storeu_ps(row.add(whole), mask, value);
+                all = _mm512_add_ps(all, value);
             }
-            let share = _mm512_set1_ps(1.0 / _mm512_reduce_add_ps(sum));
-            for at in (0..length).step_by(LANES) {
-                let mask = mask(length - at);
-                let value = _mm512_mul_ps(_mm512_maskz_loadu_ps(mask, row.add(at)), share);
-                _mm512_mask_storeu_ps(row.add(at), mask, value);
-            }
+            *sum = _mm512_reduce_add_ps(all);
         }
     }
 }
@@ -90,7 +99,7 @@ const ROWS: usize = 6;
 const COLUMNS: usize = 4;
 
 #[target_feature(enable = "avx512f")]
-pub(super) unsafe fn multiply(product: &mut FloatProduct<'_>) {
+pub(super) unsafe fn multiply_floats(product: &mut FloatProduct<'_>) {
     let [rows, _, columns] = product.sides;
     for column in (0..columns).step_by(COLUMNS * LANES) {
         let blocks = rows.div_ceil(ROWS);

@@ -2,27 +2,51 @@
 
 #[cfg(target_arch = "x86_64")]
 use super::avx512_float;
-use super::{Isa, scalar};
+use super::{Isa, lanes, scalar};
+
+/// Calls one function of every set that has it: `lanes` inlined for AVX2 and NEON, AVX-512 written out.
+macro_rules! on {
+    ($isa:expr, $function:ident($($argument:ident: $type:ty),*) $(-> $output:ty)?) => {{
+        #[cfg(target_arch = "x86_64")]
+        #[target_feature(enable = "avx2,fma")]
+        fn on_avx2($($argument: $type),*) $(-> $output)? {
+            lanes::$function($($argument),*)
+        }
+        match $isa {
+            Isa::Scalar => scalar::$function($($argument),*),
+            // SAFETY: the processor has the features; lengths were checked by the caller.
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512 => unsafe { avx512_float::$function($($argument),*) },
+            // SAFETY: the processor has the features.
+            #[cfg(target_arch = "x86_64")]
+            Isa::AvxVnni | Isa::Avx2 => unsafe { on_avx2($($argument),*) },
+            #[cfg(target_arch = "aarch64")]
+            Isa::I8mm | Isa::Dotprod | Isa::Neon => lanes::$function($($argument),*),
+        }
+    }};
+}
+
+/// Turns each row of `length` into exponentials of how far its values are below the highest, in place, and writes
+/// each row's sum.
+pub(crate) fn exponentials(isa: Isa, rows: &mut [f32], length: usize, sums: &mut [f32]) {
+    assert!(length > 0 && rows.len() == length * sums.len());
+    on!(isa, exponentials(rows: &mut [f32], length: usize, sums: &mut [f32]));
+}
 
 /// Turns each row of `length` into shares of its exponentials, in place.
 pub(crate) fn softmax(isa: Isa, rows: &mut [f32], length: usize) {
     assert!(length > 0 && rows.len().is_multiple_of(length));
-    match isa {
-        // SAFETY: the processor has the features.
-        #[cfg(target_arch = "x86_64")]
-        Isa::Avx512 => unsafe { avx512_float::softmax(rows, length) },
-        _ => scalar::softmax(rows, length),
+    let mut sum = [0.0];
+    for row in rows.chunks_exact_mut(length) {
+        exponentials(isa, row, length, &mut sum);
+        let share = 1.0 / sum[0];
+        row.iter_mut().for_each(|value| *value *= share);
     }
 }
 
 /// Returns the least and the greatest value, 0 among them; what is no number counts as 0.
 pub(crate) fn span(isa: Isa, values: &[f32]) -> (f32, f32) {
-    match isa {
-        // SAFETY: the processor has the features.
-        #[cfg(target_arch = "x86_64")]
-        Isa::Avx512 => unsafe { avx512_float::span(values) },
-        _ => scalar::span(values),
-    }
+    on!(isa, span(values: &[f32]) -> (f32, f32))
 }
 
 /// A product of two matrices of numbers, rows one after another.
@@ -48,32 +72,17 @@ pub(crate) fn multiply_floats(isa: Isa, product: &mut FloatProduct<'_>) {
     assert!(product.left.len() >= reach(rows, left, depth));
     assert!(product.right.len() >= reach(depth, right, columns));
     assert!(product.output.len() >= reach(rows, output, columns));
-    match isa {
-        // SAFETY: the processor has the features, and the lengths were checked above.
-        #[cfg(target_arch = "x86_64")]
-        Isa::Avx512 => unsafe { avx512_float::multiply(product) },
-        _ => scalar::multiply_floats(product),
-    }
+    on!(isa, multiply_floats(product: &mut FloatProduct<'_>));
 }
 
 /// Multiplies a vector with each of some rows, `stride` values apart.
 pub(crate) fn dots(isa: Isa, vector: &[f32], rows: &[f32], stride: usize, output: &mut [f32]) {
     assert!(rows.len() >= reach(output.len(), stride, vector.len()));
-    match isa {
-        // SAFETY: the processor has the features, and the length was checked above.
-        #[cfg(target_arch = "x86_64")]
-        Isa::Avx512 => unsafe { avx512_float::dots(vector, rows, stride, output) },
-        _ => scalar::dots(vector, rows, stride, output),
-    }
+    on!(isa, dots(vector: &[f32], rows: &[f32], stride: usize, output: &mut [f32]));
 }
 
 /// Turns each column of a matrix of `rows` into shares of its exponentials, in place.
 pub(crate) fn softmax_columns(isa: Isa, values: &mut [f32], rows: usize, columns: usize) {
     assert_eq!(values.len(), rows * columns);
-    match isa {
-        // SAFETY: the processor has the features, and the length was checked above.
-        #[cfg(target_arch = "x86_64")]
-        Isa::Avx512 => unsafe { avx512_float::softmax_columns(values, rows, columns) },
-        _ => scalar::softmax_columns(values, rows, columns),
-    }
+    on!(isa, softmax_columns(values: &mut [f32], rows: usize, columns: usize));
 }

@@ -19,12 +19,15 @@ mod avx512;
 mod avx512_float;
 mod float;
 mod isa;
+mod lanes;
 mod memory;
 mod scalar;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use self::float::{FloatProduct, dots, multiply_floats, softmax, softmax_columns, span};
+pub(crate) use self::float::{
+    FloatProduct, dots, exponentials, multiply_floats, softmax, softmax_columns, span,
+};
 pub use self::isa::Isa;
 pub(crate) use self::memory::unwritten;
 /// Columns in a vector of packed weights, and weights of a column in a quad.

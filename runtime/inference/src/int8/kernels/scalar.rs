@@ -101,12 +101,11 @@ pub(super) fn copy_lines(lines: &Lines<'_>, input: &[u8], output: &mut [u8]) {
     }
 }
 
-pub(super) fn softmax(rows: &mut [f32], length: usize) {
-    for row in rows.chunks_exact_mut(length) {
+pub(super) fn exponentials(rows: &mut [f32], length: usize, sums: &mut [f32]) {
+    for (row, sum) in rows.chunks_exact_mut(length).zip(sums) {
         let highest = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
         row.iter_mut().for_each(|value| *value = (*value - highest).exp());
-        let share = 1.0 / row.iter().sum::<f32>();
-        row.iter_mut().for_each(|value| *value *= share);
+        *sum = row.iter().sum();
     }
 }
 
@@ -138,7 +137,9 @@ pub(super) fn softmax_columns(values: &mut [f32], rows: usize, columns: usize) {
     let mut column = vec![0.0; rows];
     for at in 0..columns {
         column.iter_mut().zip(values[at..].iter().step_by(columns)).for_each(|(to, &from)| *to = from);
-        softmax(&mut column, rows);
+        let mut sum = [0.0];
+        exponentials(&mut column, rows, &mut sum);
+        column.iter_mut().for_each(|value| *value /= sum[0]);
         values[at..].iter_mut().step_by(columns).zip(&column).for_each(|(to, &from)| *to = from);
     }
 }

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::super::conv::{Convolution, RowsOut, Scaling};
 use super::super::depthwise::Depthwise;
-use super::super::weights::Levels;
+use super::super::weights::{Levels, Values};
 use super::super::window::Window;
 use super::*;
 
@@ -109,25 +109,43 @@ impl Case {
     }
 }
 
+/// Weights as a model stores them: in bytes where they are in the range of s8.
+fn stored<'a>(levels: &[i16], flip: u8, bytes: &'a mut Vec<u8>) -> Values<'a> {
+    let narrow: Option<Vec<u8>> =
+        levels.iter().map(|&level| i8::try_from(level).ok().map(|level| level as u8 ^ flip)).collect();
+    match narrow {
+        Some(narrow) => {
+            *bytes = narrow;
+            Values::Narrow { bytes, flip }
+        }
+        None => Values::Wide(levels.to_vec()),
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
 
     #[test]
     fn convolutions_are_the_sums_they_stand_for(case in case(false), split in 0.0..1.0f32) {
+        let flip = if !(0.25..=0.75).contains(&split) { 128 } else { 0 };
+        let mut bytes = Vec::new();
         let levels = Levels {
-            values: &case.levels,
+            values: stored(&case.levels, flip, &mut bytes),
             output_channels: case.channels[1] * case.groups,
             input_channels: case.channels[0],
             groups: case.groups,
             inputs_first: false,
         };
-        let turned: Vec<i16>;
+        let mut turned_bytes = Vec::new();
         let levels = if case.window.is_point() && case.groups == 1 && split < 0.5 {
             // The same matrix, inputs first.
             let [inputs, outputs] = case.channels;
-            turned = (0..inputs * outputs).map(|at| case.levels[at % outputs * inputs + at / outputs]).collect();
-            prop_assert_eq!(levels.sums(), Levels { values: &turned, inputs_first: true, ..levels }.sums());
-            Levels { values: &turned, inputs_first: true, ..levels }
+            let turned: Vec<i16> = (0..inputs * outputs).map(|at| case.levels[at % outputs * inputs + at / outputs]).collect();
+            let sums = levels.sums();
+            let values = stored(&turned, flip, &mut turned_bytes);
+            let turned = Levels { values, inputs_first: true, ..levels };
+            prop_assert_eq!(sums, turned.sums());
+            turned
         } else {
             levels
         };
@@ -232,7 +250,7 @@ proptest! {
     ) {
         let count = values.len() / length * length;
         let mut expected = values[..count].to_vec();
-        scalar::softmax(&mut expected, length);
+        softmax(Isa::Scalar, &mut expected, length);
         for isa in Isa::available() {
             let mut output = values[..count].to_vec();
             softmax(isa, &mut output, length);

@@ -80,7 +80,7 @@ impl Layer for MultiplyMatrices {
         let outer = &shape[..rank - 2];
         let matrices: usize = outer.iter().product();
         // Every row of every matrix is one row of the whole.
-        let work = (matrices * rows * columns * depth) as u64 * FLOAT;
+        let work = self.macs(&[left_shape, right_shape]) * FLOAT;
         for_rows(
             matrices * rows,
             output.try_as_plain_ram_mut()?.as_slice_mut::<f32>()?,
@@ -109,6 +109,12 @@ impl Layer for MultiplyMatrices {
             },
         );
         Ok(output)
+    }
+
+    fn macs(&self, inputs: &[&[usize]]) -> u64 {
+        let product = product_shape(&dims(inputs[0]), &dims(inputs[1])).and_then(|shape| sides(&shape));
+        let depth = inputs[0].last().copied().unwrap_or_default();
+        product.map_or(0, |shape| (shape.iter().product::<usize>() * depth) as u64)
     }
 }
 

@@ -9,7 +9,7 @@ use tract_onnx::tract_core::internal::{
 use super::super::conv::{Convolution, RowsOut, Scaling};
 use super::super::depthwise::Depthwise;
 use super::super::kernels::{self, Isa, Rounding, unwritten};
-use super::super::pool::{MOVED, for_rows};
+use super::super::pool::{MOVED, for_parts, for_rows, parts};
 use super::{Layer, dims, expect, floats, levels, sides};
 
 /// What becomes of the sums.
@@ -59,7 +59,7 @@ impl Layer for Convolve {
                 for_rows(
                     rows,
                     output.try_as_plain_ram_mut()?.as_slice_mut::<u8>()?,
-                    self.macs(),
+                    self.macs(&[]),
                     |rows, part| {
                         let out = RowsOut::Quantised(&mut *part, *rounding);
                         self.convolution.run(isa, input, self.size, &self.scaling, rows, out);
@@ -75,7 +75,7 @@ impl Layer for Convolve {
                 for_rows(
                     rows,
                     output.try_as_plain_ram_mut()?.as_slice_mut::<f32>()?,
-                    self.macs(),
+                    self.macs(&[]),
                     |rows, part| {
                         let out = RowsOut::Float(&mut *part, addend);
                         self.convolution.run(isa, input, self.size, &self.scaling, rows, out);
@@ -94,7 +94,7 @@ impl Layer for Convolve {
         Some(Arc::new(Self { finish: Finish::Levels(rounding, Some(Box::new(*table))), ..self.clone() }))
     }
 
-    fn macs(&self) -> u64 {
+    fn macs(&self, _: &[&[usize]]) -> u64 {
         let outputs: usize = self.shape.iter().product();
         (outputs * self.convolution.depth()) as u64
     }
@@ -129,7 +129,7 @@ impl Layer for ConvolveDepthwise {
         for_rows(
             rows,
             output.try_as_plain_ram_mut()?.as_slice_mut::<u8>()?,
-            self.macs() * MOVED,
+            self.macs(&[]) * MOVED,
             |rows, part| {
                 self.depthwise.run(input, self.size, &self.scaling, self.rounding, rows, part);
                 if let Some(table) = &self.table {
@@ -145,7 +145,7 @@ impl Layer for ConvolveDepthwise {
         self.table.is_none().then(|| Arc::new(merged) as Arc<dyn Layer>)
     }
 
-    fn macs(&self) -> u64 {
+    fn macs(&self, _: &[&[usize]]) -> u64 {
         let outputs: usize = self.shape.iter().product();
         (outputs * self.depthwise.window().taps()) as u64
     }
@@ -166,7 +166,39 @@ pub(crate) struct ConvolveDynamic {
     pub(crate) size: Option<[usize; 2]>,
 }
 
+/// Up to so many rows a thread is better given columns: reading its share of the weights costs it more than its share
+/// of the rows.
+const FEW_ROWS: usize = 128;
+
 impl ConvolveDynamic {
+    /// Computes a linear layer in parts, each with its columns for all rows.
+    fn by_columns(
+        &self,
+        input: &[u8],
+        rows: usize,
+        scaling: &Scaling,
+        shape: &[usize],
+        parts: usize,
+    ) -> TractResult<Tensor> {
+        let panels = self.convolution.panels();
+        let computed = for_parts(parts, |part| {
+            let panels = panels * part / parts..panels * (part + 1) / parts;
+            let columns = self.convolution.columns(&panels);
+            let mut output = vec![0.0; rows * columns.len()];
+            self.convolution.run_panels(Isa::best(), input, (scaling, &self.addend), panels, &mut output);
+            (columns, output)
+        });
+        let mut output = unwritten::<f32>(shape)?;
+        let mut values = output.try_as_plain_ram_mut()?;
+        for (columns, part) in computed {
+            let lines = values.as_slice_mut::<f32>()?.chunks_exact_mut(self.convolution.output_channels());
+            for (line, part) in lines.zip(part.chunks_exact(columns.len().max(1))) {
+                line[columns.clone()].copy_from_slice(part);
+            }
+        }
+        Ok(output)
+    }
+
     fn shape(&self, input: &[TDim]) -> TractResult<TVec<TDim>> {
         let channels = self.convolution.output_channels();
         match self.size {
@@ -216,22 +248,34 @@ impl Layer for ConvolveDynamic {
         };
         let shape = sides(&self.shape(&dims(inputs[0].shape()))?)?;
         let size = self.size.unwrap_or([1, input.len() / self.convolution.input_channels().max(1)]);
+        let work = self.macs(&[inputs[0].shape()]);
+        let parts = parts(work).min(self.convolution.panels());
+        if self.size.is_none() && size[1] <= FEW_ROWS && parts > 1 {
+            return self.by_columns(input, size[1], &scaling, &shape, parts);
+        }
         // A linear layer's rows are its pixels: any cut between them will do.
         let (rows, size_of_one) = match self.size {
             Some(size) => (self.convolution.window().output(size).map_or(0, |[rows, _]| rows), size),
             None => (size[1], [size[1], 1]),
         };
         let mut output = unwritten::<f32>(&shape)?;
-        let work = (shape.iter().product::<usize>() * self.convolution.depth()) as u64;
-        for_rows(rows, output.try_as_plain_ram_mut()?.as_slice_mut::<f32>()?, work, |rows, part| {
-            let out = RowsOut::Float(part, &self.addend);
-            self.convolution.run(Isa::best(), input, size_of_one, &scaling, rows, out);
-        });
+        for_rows(
+            rows,
+            output.try_as_plain_ram_mut()?.as_slice_mut::<f32>()?,
+            self.macs(&[inputs[0].shape()]),
+            |rows, part| {
+                let out = RowsOut::Float(part, &self.addend);
+                self.convolution.run(Isa::best(), input, size_of_one, &scaling, rows, out);
+            },
+        );
         Ok(output)
     }
 
-    fn macs(&self) -> u64 {
-        let pixels = self.size.and_then(|size| self.convolution.window().output(size)).unwrap_or([1, 1]);
-        (pixels[0] * pixels[1] * self.convolution.output_channels() * self.convolution.depth()) as u64
+    fn macs(&self, inputs: &[&[usize]]) -> u64 {
+        let pixels = match self.size {
+            Some(size) => self.convolution.window().output(size).unwrap_or_default().iter().product(),
+            None => inputs[0].iter().product::<usize>() / self.convolution.input_channels().max(1),
+        };
+        (pixels * self.convolution.output_channels() * self.convolution.depth()) as u64
     }
 }

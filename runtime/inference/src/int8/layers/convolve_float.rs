@@ -103,7 +103,7 @@ impl Layer for ConvolveFloat {
         let depth = self.input[0] * self.window.taps();
         let (pixels, columns) = (shape[1] * shape[2], shape[2]);
         let mut output = unwritten::<f32>(&shape)?;
-        let work = self.macs() * FLOAT;
+        let work = self.macs(&[]) * FLOAT;
         for_rows(pixels, output.try_as_plain_ram_mut()?.as_slice_mut::<f32>()?, work, |range, part| {
             let mut seen = vec![0.0; PIXELS.min(range.len()) * depth];
             for (block, part) in part.chunks_mut(PIXELS * self.output_channels).enumerate() {
@@ -131,7 +131,7 @@ impl Layer for ConvolveFloat {
         Ok(output)
     }
 
-    fn macs(&self) -> u64 {
+    fn macs(&self, _: &[&[usize]]) -> u64 {
         let outputs: usize = self.shape().iter().product();
         (outputs * self.input[0] * self.window.taps()) as u64
     }

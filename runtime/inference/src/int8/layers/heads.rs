@@ -8,7 +8,7 @@ use super::super::pool::{FLOAT, for_rows};
 use super::{Layer, dims, floats, sides};
 
 /// Queries whose scores are held at a time.
-const QUERIES: usize = 48;
+const QUERIES: usize = 24;
 /// From so many queries on it pays to bring a head's keys and values together first.
 const MANY: usize = 8;
 /// Keys that lie side by side once turned: what one tile of a product reads stays in the first cache.
@@ -75,7 +75,7 @@ impl Layer for Attention {
             values.shape
         );
         let mut output = unwritten::<f32>(&shape)?;
-        let work = (heads * rows * keys.shape[2] * (depth + values.shape[3])) as u64 * FLOAT;
+        let work = self.macs(&[inputs[0].shape(), inputs[1].shape(), inputs[2].shape()]) * FLOAT;
         for_rows(rows, output.try_as_plain_ram_mut()?.as_slice_mut::<f32>()?, work, |range, part| {
             let mut scratch = Scratch::new(range.len(), depth, keys.shape[2], values.shape[3]);
             for head in 0..heads {
@@ -96,10 +96,22 @@ impl Layer for Attention {
                         output: &mut part[((first - range.start) * heads + head) * width..],
                     };
                     kernels::multiply_floats(Isa::best(), &mut product);
+                    // Dividing what came out is less work than dividing the scores.
+                    let rows =
+                        part[((first - range.start) * heads + head) * width..].chunks_mut(heads * width);
+                    for (row, sum) in rows.zip(&scratch.sums[..count]) {
+                        let share = 1.0 / sum;
+                        row[..width].iter_mut().for_each(|value| *value *= share);
+                    }
                 }
             }
         });
         Ok(output)
+    }
+
+    fn macs(&self, inputs: &[&[usize]]) -> u64 {
+        let side = |input: usize, axis: usize| inputs[input][self.axes[input][axis]];
+        (side(0, 1) * side(0, 2) * side(1, 2) * (side(0, 3) + side(2, 3))) as u64
     }
 }
 
@@ -117,6 +129,8 @@ struct Scratch {
     gathered: Option<Gathered>,
     scaled: Vec<f32>,
     scores: Vec<f32>,
+    /// Of each query's scores.
+    sums: Vec<f32>,
     depth: usize,
     keys: usize,
 }
@@ -131,6 +145,7 @@ impl Scratch {
             gathered: (rows >= MANY).then(gathered),
             scaled: vec![0.0; rows.min(QUERIES) * depth],
             scores: vec![0.0; rows.min(QUERIES) * keys],
+            sums: vec![1.0; rows.min(QUERIES)],
             depth,
             keys,
         }
@@ -192,7 +207,7 @@ impl Scratch {
             }
         }
         if self.keys > 0 {
-            kernels::softmax(isa, scores, self.keys);
+            kernels::exponentials(isa, scores, self.keys, &mut self.sums[..count]);
         }
     }
 }

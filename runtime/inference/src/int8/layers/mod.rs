@@ -46,8 +46,8 @@ pub(crate) trait Layer: Debug + Send + Sync + 'static {
     fn with_table(&self, _: &[u8; 256]) -> Option<Arc<dyn Layer>> {
         None
     }
-    /// Returns multiplications of u8 by s8 in one run, where the shape is known.
-    fn macs(&self) -> u64 {
+    /// Returns the multiply-adds of one run on inputs of these shapes.
+    fn macs(&self, _: &[&[usize]]) -> u64 {
         0
     }
 }
@@ -89,8 +89,10 @@ impl TypedOp for Node {
         Ok(tvec![TypedFact::dt_shape(datum, &*shape)])
     }
 
-    fn cost(&self, _: &[&TypedFact]) -> TractResult<TVec<(Cost, TDim)>> {
-        Ok(tvec![(Cost::FMA(DatumType::I8), TDim::from(self.0.macs() as i64))])
+    fn cost(&self, inputs: &[&TypedFact]) -> TractResult<TVec<(Cost, TDim)>> {
+        let shapes: Option<Vec<&[usize]>> = inputs.iter().map(|fact| fact.shape.as_concrete()).collect();
+        let macs = shapes.map_or(0, |shapes| self.0.macs(&shapes));
+        Ok(tvec![(Cost::FMA(DatumType::I8), TDim::from(macs as i64))])
     }
 
     fn axes_mapping(&self, inputs: &[&TypedFact], outputs: &[&TypedFact]) -> TractResult<AxesMapping> {

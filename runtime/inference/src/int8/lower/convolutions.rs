@@ -350,14 +350,13 @@ pub(super) fn filter(weights: Weights, groups: usize, channels: usize) -> Option
         return None;
     }
     Some(if inputs == 1 && groups == outputs && groups > 1 {
-        Filter::Depthwise { levels: weights.levels, channels: groups, scales: weights.scales }
+        Filter::Depthwise { weights, channels: groups }
     } else {
         Filter::Whole {
-            levels: weights.levels,
+            weights,
             output_channels: outputs,
             input_channels: inputs,
             groups,
-            scales: weights.scales,
             inputs_first: false,
         }
     })
@@ -372,11 +371,10 @@ pub(super) fn linear_filter(weights: Weights, outputs_first: bool) -> Option<Fil
         return None;
     }
     Some(Filter::Whole {
-        levels: weights.levels,
+        weights,
         output_channels: outputs,
         input_channels: inputs,
         groups: 1,
-        scales: weights.scales,
         inputs_first: !outputs_first,
     })
 }

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use tract_onnx::pb::NodeProto;
 use tract_onnx::tract_core::internal::{OutletId, TractResult};
+use tract_onnx::tract_hir::ops::source::Source;
 
+use super::super::conv::Convolution;
 use super::super::layers::{ConvolveDynamic, QuantiseDynamic, Spread};
 use super::super::window::Window;
 use super::Lowering;
@@ -85,22 +87,21 @@ impl Lowering<'_> {
         };
         let unit = tract_onnx::prelude::Tensor::from(1.0f32);
         if node.op_type == "MatMulInteger" {
-            let weights = weights(&levels, &unit, zero_points.as_deref(), 1)?;
+            let weights = weights(levels, &unit, zero_points.as_deref(), 1)?;
             let filter = linear_filter(weights, false)?;
             return Some(Product { filter, window: Window::point(), picture: None });
         }
-        let weights = weights(&levels, &unit, zero_points.as_deref(), 0)?;
+        let weights = weights(levels, &unit, zero_points.as_deref(), 0)?;
         let attributes = Attributes(node);
         let input = self.shape(activation)?;
         let window = self.window(node, attributes, &input, weights.shape.get(2..)?)?;
         let groups = usize::try_from(attributes.int("group", 1)).ok()?;
         let filter = match filter(weights, groups, input[1])? {
-            Filter::Depthwise { levels, channels, scales } => Filter::Whole {
-                levels,
+            Filter::Depthwise { weights, channels } => Filter::Whole {
+                weights,
                 output_channels: channels,
                 input_channels: 1,
                 groups: channels,
-                scales,
                 inputs_first: false,
             },
             whole => whole,
@@ -157,8 +158,8 @@ impl Lowering<'_> {
         activation: &str,
         scales: &[f32],
     ) -> TractResult<bool> {
-        let product = self.producers.get(product).and_then(|node| self.product(node, activation));
-        let Some(product) = product else { return Ok(false) };
+        let Some(&multiplied) = self.producers.get(product) else { return Ok(false) };
+        let Some(product) = self.product(multiplied, activation) else { return Ok(false) };
         let outputs = product.filter.outputs();
         let scales = match scales.len() {
             1 => vec![scales[0]; outputs],
@@ -169,7 +170,8 @@ impl Lowering<'_> {
         let spread = if product.picture.is_some() { Spread::Channels } else { Spread::Same };
         let numbers = self.number_outlet(activation)?;
         let (levels, range) = self.dynamic_levels(activation, numbers, spread)?;
-        let convolution = product.filter.convolution(&product.window);
+        let levels_of_weights = product.filter.levels();
+        let convolution = Convolution::new(&levels_of_weights, product.window.clone());
         let zeros = vec![0.0; outputs];
         let addend = convolution.spread(bias.as_ref().map_or(&zeros, |(_, bias)| bias));
         let size = match (product.picture, self.shape(activation)) {
@@ -177,19 +179,35 @@ impl Lowering<'_> {
             _ => None,
         };
         let layer = ConvolveDynamic {
-            sums: product.filter.sums(),
+            sums: levels_of_weights.sums(),
             scales,
             addend,
             size,
             convolution: Arc::new(convolution),
         };
         let output = bias.map_or_else(|| node.output[0].clone(), |(output, _)| output);
+        let is_picture = product.picture.is_some();
+        drop(product);
         let mut outlet = self.emit(&output, layer, &[levels, range])?;
-        if product.picture.is_some() {
+        if is_picture {
             outlet = self.channels_second(outlet, &output)?;
         }
         self.floats.insert(output, outlet);
+        self.release(&multiplied.input[1])?;
         Ok(true)
+    }
+
+    /// Gives up weights that are packed now and that nobody else reads: both would be in memory otherwise until the
+    /// whole graph is lowered.
+    fn release(&mut self, weights: &str) -> TractResult<()> {
+        let outlet = self.outlets[weights];
+        let fact = self.model.outlet_fact(outlet)?.clone().without_value();
+        if self.consumers.get(weights).is_some_and(|consumers| consumers.len() == 1) {
+            // The product that was taken over is still in the graph, and checked: it wants the type and the shape.
+            self.model.set_outlet_fact(outlet, fact)?;
+            self.model.nodes[outlet.node].op = Box::new(Source);
+        }
+        Ok(())
     }
 
     /// Returns the bias that the only consumer adds, and that consumer's output.

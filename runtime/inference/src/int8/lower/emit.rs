@@ -6,7 +6,7 @@ use tract_onnx::tract_core::internal::{DatumType, InletId, OutletId, TractResult
 use tract_onnx::tract_hir::infer::InferenceFact;
 use tract_onnx::tract_hir::internal::expand;
 
-use super::super::conv::Scaling;
+use super::super::conv::{Convolution, Scaling};
 use super::super::depthwise::Depthwise;
 use super::super::kernels::{Addition, Combination, Combine, Isa};
 use super::super::layers::{
@@ -165,8 +165,10 @@ impl Lowering<'_> {
         let [low, high] = sums.bounds;
         let rounding = target.rounding(low, high);
         let outlet = match &*sums.filter {
-            Filter::Depthwise { levels, channels, .. } => {
-                let depthwise = Depthwise::new(Isa::best(), levels, *channels, sums.window.clone());
+            Filter::Depthwise { channels, .. } => {
+                let levels = sums.filter.levels();
+                let values = levels.values.widened();
+                let depthwise = Depthwise::new(Isa::best(), &values, *channels, sums.window.clone());
                 let scaling = Scaling {
                     bias: depthwise.spread(&sums.start()),
                     multiplier: depthwise.spread(&sums.multiplier(target.scale)),
@@ -197,7 +199,7 @@ impl Lowering<'_> {
         multiplier: &[f32],
         finish: impl FnOnce(&dyn Fn(&[f32]) -> Vec<f32>) -> Finish,
     ) -> Convolve {
-        let convolution = sums.filter.convolution(&sums.window);
+        let convolution = Convolution::new(&sums.filter.levels(), sums.window.clone());
         let scaling = Scaling {
             bias: convolution.spread(&sums.start()),
             multiplier: convolution.spread(multiplier),

@@ -1,21 +1,50 @@
 //! Constant weights, as levels above their zero points.
 
+use std::sync::Arc;
+
 use tract_onnx::tract_core::internal::{DatumType, Tensor};
 
-use super::super::conv::Convolution;
-use super::super::weights::Levels;
-use super::super::window::Window;
+use super::super::weights::{Levels, Values};
 use super::Lowering;
 use super::value::Sums;
 
-/// Levels of a constant tensor, and what one level is worth.
+/// A constant tensor of levels, as it is stored, and what one level is worth.
+#[derive(Clone, Debug)]
 pub(super) struct Weights {
-    /// -255 to 255, in the order of the shape.
-    pub(super) levels: Vec<i16>,
+    stored: Arc<Tensor>,
+    /// One, or one for each index along [`Weights::axis`].
+    zero_points: Vec<i16>,
     pub(super) shape: Vec<usize>,
     /// One, or one for each index along [`Weights::axis`].
     pub(super) scales: Vec<f32>,
     pub(super) axis: usize,
+}
+
+impl Weights {
+    /// Returns the levels above their zero points, -255 to 255, in the order of the shape.
+    fn values(&self) -> Option<Values<'_>> {
+        let plain = self.stored.try_as_plain_ram().ok()?;
+        let zero_point = self.zero_points[0];
+        let is_one = self.zero_points.iter().all(|other| *other == zero_point);
+        match self.stored.datum_type() {
+            DatumType::I8 if is_one && zero_point == 0 => {
+                Some(Values::Narrow { bytes: self.stored.as_bytes(), flip: 0 })
+            }
+            DatumType::U8 if is_one && zero_point == 128 => {
+                Some(Values::Narrow { bytes: self.stored.as_bytes(), flip: 128 })
+            }
+            DatumType::I8 => Some(self.widened(plain.as_slice::<i8>().ok()?)),
+            DatumType::U8 => Some(self.widened(plain.as_slice::<u8>().ok()?)),
+            _ => None,
+        }
+    }
+
+    fn widened<T: Copy + Into<i16>>(&self, levels: &[T]) -> Values<'static> {
+        let inner: usize = self.shape.get(self.axis + 1..).map_or(1, |rest| rest.iter().product());
+        let along = self.zero_points.len();
+        let above = |(at, &level): (usize, &T)| level.into() - self.zero_points[at / inner.max(1) % along];
+        Values::Wide(levels.iter().enumerate().map(above).collect())
+    }
 }
 
 /// The weights of a layer, output channels first.
@@ -23,24 +52,21 @@ pub(super) struct Weights {
 pub(super) enum Filter {
     /// Each output sees all input channels of its group.
     Whole {
-        levels: Vec<i16>,
+        weights: Weights,
         output_channels: usize,
         /// Of a group.
         input_channels: usize,
         groups: usize,
-        scales: Vec<f32>,
         /// A matrix whose input channels come first.
         inputs_first: bool,
     },
     /// Each channel by itself.
-    Depthwise { levels: Vec<i16>, channels: usize, scales: Vec<f32> },
+    Depthwise { weights: Weights, channels: usize },
 }
 
 impl Filter {
     pub(super) fn scales(&self) -> &[f32] {
-        match self {
-            Self::Whole { scales, .. } | Self::Depthwise { scales, .. } => scales,
-        }
+        &self.weights().scales
     }
 
     pub(super) fn outputs(&self) -> usize {
@@ -50,23 +76,14 @@ impl Filter {
         }
     }
 
-    pub(super) fn levels(&self) -> &[i16] {
+    fn weights(&self) -> &Weights {
         match self {
-            Self::Whole { levels, .. } | Self::Depthwise { levels, .. } => levels,
+            Self::Whole { weights, .. } | Self::Depthwise { weights, .. } => weights,
         }
     }
 
-    /// Packs the weights.
-    pub(super) fn convolution(&self, window: &Window) -> Convolution {
-        Convolution::new(&self.as_levels(), window.clone())
-    }
-
-    /// Returns the sum of each output channel's weights.
-    pub(super) fn sums(&self) -> Vec<i32> {
-        self.as_levels().sums()
-    }
-
-    fn as_levels(&self) -> Levels<'_> {
+    /// Returns the levels above their zero points, in the order of the shape.
+    pub(super) fn levels(&self) -> Levels<'_> {
         let (groups, input_channels, inputs_first) = match self {
             Self::Whole { groups, input_channels, inputs_first, .. } => {
                 (*groups, *input_channels, *inputs_first)
@@ -74,7 +91,7 @@ impl Filter {
             Self::Depthwise { channels, .. } => (*channels, 1, false),
         };
         Levels {
-            values: self.levels(),
+            values: self.weights().values().expect("weights are of u8 or s8"),
             output_channels: self.outputs(),
             input_channels,
             groups,
@@ -97,7 +114,7 @@ impl Sums {
     pub(super) fn start(&self) -> Vec<i32> {
         let zero = self.input_zero_point;
         let scales = self.filter.scales().iter().cycle();
-        let starts = self.filter.sums().into_iter().zip(&self.bias).zip(scales);
+        let starts = self.filter.levels().sums().into_iter().zip(&self.bias).zip(scales);
         starts
             .map(|((sum, bias), scale)| {
                 let bias =
@@ -125,13 +142,13 @@ impl Lowering<'_> {
             None => None,
         };
         let axis = super::Attributes(node).axis("axis", 1, levels.rank()).unwrap_or(0);
-        weights(&levels, &scales, zero_point.as_deref(), axis)
+        weights(levels, &scales, zero_point.as_deref(), axis)
     }
 }
 
-/// Takes zero points off levels.
+/// Puts together what weights are; none where scales and zero points do not fit them.
 pub(super) fn weights(
-    levels: &Tensor,
+    levels: Arc<Tensor>,
     scales: &Tensor,
     zero_points: Option<&Tensor>,
     axis: usize,
@@ -150,29 +167,11 @@ pub(super) fn weights(
     if !scales.iter().all(|scale| scale.is_finite() && *scale > 0.0) {
         return None;
     }
-    let inner: usize = shape.get(axis + 1..).map_or(1, |rest| rest.iter().product());
-    let mut levels = whole_numbers(levels)?;
-    if zero_points.iter().all(|zero_point| *zero_point == zero_points[0]) {
-        let zero_point = zero_points[0] as i16;
-        levels.iter_mut().for_each(|level| *level -= zero_point);
-    } else {
-        for (at, level) in levels.iter_mut().enumerate() {
-            *level -= zero_points[at / inner % along] as i16;
-        }
-    }
-    Some(Weights { levels, shape, scales, axis })
+    let zero_points = zero_points.into_iter().map(|zero_point| zero_point as i16).collect();
+    Some(Weights { stored: levels, zero_points, shape, scales, axis })
 }
 
 pub(super) fn numbers(tensor: &Tensor) -> Option<Vec<f32>> {
     let cast = tensor.cast_to::<f32>().ok()?;
     Some(cast.try_as_plain_ram().ok()?.as_slice::<f32>().ok()?.to_vec())
-}
-
-fn whole_numbers(tensor: &Tensor) -> Option<Vec<i16>> {
-    let plain = tensor.try_as_plain_ram().ok()?;
-    match tensor.datum_type() {
-        DatumType::I8 => Some(plain.as_slice::<i8>().ok()?.iter().map(|&level| level.into()).collect()),
-        DatumType::U8 => Some(plain.as_slice::<u8>().ok()?.iter().map(|&level| level.into()).collect()),
-        _ => None,
-    }
 }
