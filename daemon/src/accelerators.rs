@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use glassd_inference::{
-    Accelerator, CacheKey, Candidate, Choice, CompilationCache, InvalidAccelerator, Measurement,
-    PreparedModel, Site, Source, Tensor, choose, sha256, survey,
+    Accelerator, CacheKey, Candidate, Capability, Choice, CompilationCache, InvalidAccelerator, Measurement,
+    Power, PreparedModel, Site, Source, Tensor, choose, sha256, survey,
 };
 use serde::{Deserialize, Serialize};
 
@@ -72,7 +72,12 @@ pub fn site(config: &Config, candidate: impl FnOnce() -> anyhow::Result<Candidat
     if let Wanted::Named(accelerator) = config.models.accelerator {
         return Ok(on(accelerator));
     }
-    let present = survey().present;
+    let mut present = survey().present;
+    // A GPU in software computes on the processor, which does it better itself.
+    let is_software = |one: &Capability| {
+        matches!(one.accelerator, Accelerator::Vulkan { .. }) && one.power == Power::Shared
+    };
+    present.retain(|one| !is_software(one));
     if present.len() == 1 {
         return Ok(on(Accelerator::Cpu));
     }
@@ -148,11 +153,9 @@ pub fn measure(model: &PreparedModel, sample: &[Tensor], least: Duration) -> any
     let (took, runs) = (started.elapsed(), in_a_row.len() as u32);
     // Without the kernel's figures, one thread at work all the time.
     let spent = processor_time().zip(before).map_or(took, |(after, before)| after.saturating_sub(before));
-    anyhow::ensure!(
-        session.placement().why.is_none(),
-        "{}",
-        session.placement().why.as_deref().unwrap_or("")
-    );
+    if let Some(why) = &session.placement().why {
+        anyhow::bail!("it failed while it was measured: {why}");
+    }
     let measurement = Measurement {
         accelerator: model.accelerator(),
         single: median(alone),

@@ -169,7 +169,7 @@ impl Daemon {
 pub fn load_detector(config: &Config) -> anyhow::Result<Detector> {
     let name = &config.models.detector;
     let detector = if name == "embedded" {
-        let site = accelerators::site(config, || Ok(glassd_inference::embedded_candidate()))?;
+        let site = accelerators::site(config, || Ok(glassd_inference::embedded_candidate()?))?;
         glassd_inference::embedded_on(&site).context("the embedded detector")?
     } else {
         let store = crate::models::store(config)?;

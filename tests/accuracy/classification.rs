@@ -4,11 +4,12 @@ use std::path::{Path, PathBuf};
 
 use glassd_inference::{
     Classifier, ClassifyHead, DatumType, Fit, InputContract, Labels, Layout, Level, ModelEntry, Order,
-    Session, Task, Tensor, Thresholds,
+    PresenceDetector, Task, Tensor, Thresholds,
 };
 use glassd_media::{Image, decode};
 
-use crate::report::{Arguments, Candidate, Report, entries, models};
+use crate::candidate::Candidate;
+use crate::report::{Arguments, Report, entries, models};
 
 /// The share of a picture from which on a person in it counts (Visual Wake Words, Chowdhery et al. 2019).
 const PERSON_AREA: f32 = 0.005;
@@ -42,7 +43,20 @@ pub(crate) fn score(arguments: &Arguments, data: &Path, report: &mut Report) {
             let right = answers.iter().zip(&pictures).filter(|(answer, (_, truth))| answer[0] == *truth);
             vec![("accuracy", share(right.count(), pictures.len()))]
         };
-        compared("person", &named, &data.join("classification/vww"), report, answers, scores);
+        let parts = arguments.path("--parts");
+        if let (Some(folder), true) = (&parts, arguments.has("--quantise"))
+            && let Err(reason) = quantise_person(data, folder)
+        {
+            report.add("person", folder, Err(reason));
+        }
+        let folder = data.join("classification/vww");
+        compared("person", &named, &folder, report, answers, scores);
+        let made = parts.map_or_else(Vec::new, |folder| models(&folder));
+        let made: Vec<PathBuf> =
+            made.into_iter().filter(|path| path.to_string_lossy().contains("vww")).collect();
+        if !made.is_empty() {
+            compared("person", &made, &folder, report, answers, scores);
+        }
     }
 }
 
@@ -166,27 +180,46 @@ fn is_person_model(candidate: &Candidate) -> bool {
 }
 
 fn people_seen(candidate: &Candidate, pictures: &[(Image, usize)]) -> Result<Answers, String> {
-    let mut session = candidate.prepared.open().map_err(|error| error.to_string())?;
-    let datum = candidate.prepared.inputs()[0].datum;
-    pictures.iter().map(|(image, _)| Ok(vec![person_seen(&mut session, datum, image)?])).collect()
+    let level = match candidate.prepared.inputs()[0].datum {
+        DatumType::I8 => Level::I8,
+        _ => Level::F32,
+    };
+    let mut detector = PresenceDetector::from_bytes(&person_entry(level), &candidate.onnx)
+        .map_err(|error| error.to_string())?;
+    let answer = |(image, _): &(Image, usize)| {
+        let presence = detector.look(image).map_err(|error| error.to_string())?;
+        Ok(vec![usize::from(presence.score > 0.5)])
+    };
+    pictures.iter().map(answer).collect()
 }
 
-fn person_seen(session: &mut Session, datum: DatumType, image: &Image) -> Result<usize, String> {
-    let small = image.resized(96, 96);
-    let sides = [1, 96, 96, 3];
-    let input = match datum {
-        DatumType::I8 => {
-            let levels: Vec<i8> =
-                small.pixels().iter().map(|level| level.wrapping_sub(128).cast_signed()).collect();
-            Tensor::from_shape(&sides, &levels)
-        }
-        _ => {
-            let levels: Vec<f32> = small.pixels().iter().map(|&level| f32::from(level) / 255.0).collect();
-            Tensor::from_shape(&sides, &levels)
-        }
+fn person_entry(level: Level) -> ModelEntry {
+    let scale = if level == Level::F32 { 1.0 / 255.0 } else { 1.0 };
+    let input = InputContract {
+        width: 96,
+        height: 96,
+        layout: Layout::Nhwc,
+        level,
+        order: Order::Rgb,
+        scale,
+        offset: 0.0,
+        fit: Fit::Stretch,
+        pad: 0,
+        keep: 1.0,
     };
-    let outputs =
-        session.run([input.map_err(|error| error.to_string())?]).map_err(|error| error.to_string())?;
-    let [no, yes]: [f32; 2] = crate::report::values(&outputs)?.try_into().map_err(|_| "not two scores")?;
-    Ok(usize::from(yes > no))
+    let task = Task::Presence { of: "person".into() };
+    crate::unnamed(task, input, Thresholds { floor: 0.0, decision: 0.5, overlap: 0.5 })
+}
+
+/// Brings the FP32 model of persons to INT8, on pictures that it is not judged on.
+fn quantise_person(data: &Path, folder: &Path) -> Result<(), String> {
+    let present = models(&data.join("classification/vww"));
+    let Some(path) = present.iter().find(|path| path.to_string_lossy().contains("float")) else {
+        return Ok(());
+    };
+    let onnx = std::fs::read(path).map_err(|error| error.to_string())?;
+    let Some(input) = person_entry(Level::F32).input else { return Ok(()) };
+    let pictures = crate::parts::pictures(&[data.join(crate::quantised::PICTURES)])?;
+    let inputs: Vec<Tensor> = pictures.iter().map(|(_, image)| input.sample(image)).collect();
+    crate::quantised::written(path, &onnx, &inputs, folder).map(drop)
 }

@@ -6,8 +6,9 @@ use glassd_media::decode;
 use serde_json::json;
 
 use crate::average_precision::{Found, Object, Picture, mean};
+use crate::candidate::{Candidate, values};
 use crate::heads::Head;
-use crate::report::{Arguments, Candidate, Report, entries, values};
+use crate::report::{Arguments, Report, entries};
 
 /// Scores the detectors on `detection/coco_val`: pictures, and labels as lines of `class x y width height` in
 /// shares of the picture. With `--detections FOLDER` what they found is left there for `peer.py`.

@@ -9,6 +9,7 @@
 //! `keywords/speech_commands_samples/test_WORD.wav`. It fails if one cannot be scored; a part of the data that
 //! is not there is skipped, and it says so.
 
+mod candidate;
 mod features;
 mod report;
 
@@ -19,8 +20,9 @@ use glassd_inference::{DatumType, Tensor};
 use tract_onnx::pb::ModelProto;
 use tract_onnx::prelude::Framework;
 
+use candidate::{Candidate, values};
 use features::Clip;
-use report::{Arguments, Candidate, Report, entries, values};
+use report::{Arguments, Report, entries};
 
 /// The classes of MLPerf Tiny's keyword model, in the order of its outputs.
 const COMMANDS: [&str; 12] =

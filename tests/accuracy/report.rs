@@ -3,7 +3,6 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use glassd_inference::{Accelerator, DatumType, PreparedModel, Tensor};
 use serde::Serialize;
 
 /// `--data DIR [--json FILE] [--model FILE]…`, and what only one of the tools knows.
@@ -17,6 +16,12 @@ impl Arguments {
     pub(crate) fn all(&self, name: &str) -> Vec<PathBuf> {
         let values = self.0.iter().zip(self.0.iter().skip(1));
         values.filter(|(argument, _)| *argument == name).map(|(_, value)| value.into()).collect()
+    }
+
+    /// Tells whether a switch is among them.
+    #[allow(dead_code, reason = "not every tool has one")]
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.0.iter().any(|argument| argument == name)
     }
 
     pub(crate) fn path(&self, name: &str) -> Option<PathBuf> {
@@ -118,28 +123,6 @@ impl Report {
     }
 }
 
-/// A model file, read and prepared.
-pub(crate) struct Candidate {
-    pub(crate) onnx: Vec<u8>,
-    pub(crate) prepared: PreparedModel,
-}
-
-impl Candidate {
-    pub(crate) fn load(path: &Path) -> Result<Self, String> {
-        let onnx = std::fs::read(path).map_err(|error| error.to_string())?;
-        let prepared = Accelerator::Cpu.prepare(&onnx).map_err(|error| error.to_string())?;
-        Ok(Self { onnx, prepared })
-    }
-
-    /// Returns the sides of its only input and of its only output.
-    pub(crate) fn shapes(&self) -> Option<(&[usize], &[usize])> {
-        match (self.prepared.inputs(), self.prepared.outputs()) {
-            ([input], [output]) => Some((&input.shape, &output.shape)),
-            _ => None,
-        }
-    }
-}
-
 /// Lists the entries of a folder in order; none if it is not there.
 pub(crate) fn entries(folder: &Path) -> Vec<PathBuf> {
     let Ok(listed) = std::fs::read_dir(folder) else { return Vec::new() };
@@ -155,16 +138,4 @@ pub(crate) fn models(folder: &Path) -> Vec<PathBuf> {
             && !path.to_string_lossy().contains("BROKEN")
     };
     entries(folder).into_iter().filter(is_whole).collect()
-}
-
-/// Returns the values of the only output, quantised or not; they may be compared with each other.
-pub(crate) fn values(outputs: &[Tensor]) -> Result<Vec<f32>, String> {
-    let [output] = outputs else { return Err(format!("{} outputs instead of 1", outputs.len())) };
-    let bytes = output.as_bytes();
-    match output.datum_type() {
-        DatumType::F32 => Ok(bytes.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect()),
-        DatumType::U8 => Ok(bytes.iter().map(|&level| f32::from(level)).collect()),
-        DatumType::I8 => Ok(bytes.iter().map(|&level| f32::from(level.cast_signed())).collect()),
-        other => Err(format!("its output is of type {other:?}")),
-    }
 }

@@ -1,17 +1,24 @@
-//! Scores what sees, on a folder of pictures with labels: detectors, classifiers, person yes or no.
+//! Scores what sees, on a folder of pictures with labels: detectors, classifiers, person yes or no, reading, faces.
 //!
 //! ```sh
-//! tests/accuracy/vision --data DIR [--json FILE] [--model FILE]… [--detections FOLDER]
+//! tests/accuracy/vision --data DIR [--json FILE] [--model FILE]… [--detections FOLDER] [--parts FOLDER [--quantise]]
+//!     [--lines FILE]
 //! ```
 //!
 //! Without `--model` it scores every model of a known shape in `DIR/detection/models`,
-//! `DIR/classification/models` and `DIR/classification/vww`. It fails if one cannot be scored; a part of the
-//! data that is not there is skipped, and it says so.
+//! `DIR/classification/models` and `DIR/classification/vww`, and the models of `DIR/ocr` and `DIR/faces`; those in
+//! `--parts` with the like names are compared with them, and with `--quantise` our own quantiser makes them.
+//! It fails if one cannot be scored; a part of the data that is not there is skipped, and it says so.
 
 mod average_precision;
+mod candidate;
 mod classification;
 mod detection;
+mod faces;
 mod heads;
+mod parts;
+mod quantised;
+mod reading;
 mod report;
 
 use std::process::ExitCode;
@@ -23,12 +30,16 @@ use report::{Arguments, Report};
 fn main() -> ExitCode {
     let arguments = Arguments::from_env();
     let Some(data) = arguments.path("--data") else {
-        eprintln!("vision --data DIR [--json FILE] [--model FILE]... [--detections FOLDER]");
+        eprintln!(
+            "vision --data DIR [--json FILE] [--model FILE]... [--detections FOLDER] [--parts FOLDER [--quantise]] [--lines FILE]"
+        );
         return ExitCode::from(2);
     };
     let mut report = Report::default();
     detection::score(&arguments, &data, &mut report);
     classification::score(&arguments, &data, &mut report);
+    reading::score(&arguments, &data, &mut report);
+    faces::score(&arguments, &data, &mut report);
     report.require(&arguments.all("--model"));
     report.finish(arguments.path("--json").as_deref())
 }
@@ -42,7 +53,7 @@ fn unnamed(task: Task, input: InputContract, thresholds: Thresholds) -> ModelEnt
         licence: String::new(),
         source: String::new(),
         task,
-        input,
+        input: Some(input),
         thresholds,
         calibration: Calibration::default(),
         check: Check::default(),

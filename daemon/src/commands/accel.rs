@@ -211,7 +211,7 @@ fn row(config: &Config, args: &BenchArgs, accelerator: Accelerator) -> anyhow::R
 fn candidate(config: &Config, name: &str) -> anyhow::Result<(Candidate, Option<Vec<u8>>)> {
     let path = Path::new(name);
     if name == "embedded" {
-        return Ok((glassd_inference::embedded_candidate(), None));
+        return Ok((glassd_inference::embedded_candidate()?, None));
     }
     if !path.is_file() {
         anyhow::ensure!(

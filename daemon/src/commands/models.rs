@@ -33,7 +33,7 @@ fn list(config: &Config) -> anyhow::Result<ExitCode> {
 }
 
 fn print_entry(name: &str, entry: &glassd_inference::ModelEntry) {
-    let input = format!("{}×{}", entry.input.width, entry.input.height);
+    let input = entry.input.map_or_else(String::new, |input| format!("{}×{}", input.width, input.height));
     println!("{name:28} {:26} {input:10} {}", entry.file, entry.licence);
 }
 

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, bail, ensure};
 use glassd_inference::quantise::{Choice, Composite, Method, Progress, Report, Settings, Stage, quantise};
 use glassd_inference::{Accelerator, InputContract, Tensor, sha256};
+use glassd_media::Image;
 use serde::Serialize;
 
 use crate::cli::{QuantizeArgs, QuantizedFormat, RangeMethod, SiluForm, Switch};
@@ -33,8 +34,7 @@ pub(super) fn run(config: &Config, args: &QuantizeArgs) -> anyhow::Result<ExitCo
     let QuantizedFormat::Qdq = args.format;
     let model = &args.model;
     let onnx = std::fs::read(model).with_context(|| format!("cannot read the model {}", model.display()))?;
-    let input = contract(config, args, &onnx)?;
-    let samples = samples(&args.calibrate, &input, args.images as usize)?;
+    let samples = samples(config, args, &onnx)?;
     let output = args.output.clone().unwrap_or_else(|| beside(model));
     ensure!(output != *model, "{} would be overwritten by its INT8 form", model.display());
 
@@ -62,17 +62,23 @@ pub(super) fn run(config: &Config, args: &QuantizeArgs) -> anyhow::Result<ExitCo
     Ok(ExitCode::SUCCESS)
 }
 
-/// Takes how pictures become the input from the arguments, or from the manifest's entry for this file.
-fn contract(config: &Config, args: &QuantizeArgs, onnx: &[u8]) -> anyhow::Result<InputContract> {
+/// Returns what the model gets where it is used: by the arguments, or by the manifest's entry for this file.
+fn samples(config: &Config, args: &QuantizeArgs, onnx: &[u8]) -> anyhow::Result<Vec<Vec<Tensor>>> {
+    let pictures = pictures(&args.calibrate, args.images as usize)?;
     if let Some(keys) = &args.input {
-        return InputContract::parse(keys).with_context(|| format!("in --input {keys:?}"));
+        let input = InputContract::parse(keys).with_context(|| format!("in --input {keys:?}"))?;
+        return Ok(pictures.iter().map(|picture| vec![input.sample(picture)]).collect());
     }
     let digest = sha256(onnx);
     if !config.models.manifest.as_os_str().is_empty() {
         let store = crate::models::store(config)?;
-        let entries = &store.manifest().models;
-        if let Some(entry) = entries.iter().find(|entry| entry.sha256.eq_ignore_ascii_case(&digest)) {
-            return Ok(entry.input);
+        if let Some(samples) = store.samples(&digest, &pictures)? {
+            ensure!(
+                !samples.is_empty(),
+                "the pictures of {} show nothing that this model looks at",
+                args.calibrate.display()
+            );
+            return Ok(samples);
         }
     }
     bail!(
@@ -82,7 +88,7 @@ fn contract(config: &Config, args: &QuantizeArgs, onnx: &[u8]) -> anyhow::Result
 }
 
 /// Reads at most `most` pictures of a folder, evenly spread over their names.
-fn samples(folder: &Path, input: &InputContract, most: usize) -> anyhow::Result<Vec<Vec<Tensor>>> {
+fn pictures(folder: &Path, most: usize) -> anyhow::Result<Vec<Image>> {
     let entries = std::fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))?;
     let mut files: Vec<PathBuf> = Vec::new();
     for entry in entries {
@@ -95,14 +101,12 @@ fn samples(folder: &Path, input: &InputContract, most: usize) -> anyhow::Result<
     ensure!(!files.is_empty(), "no JPEGs to calibrate on in {}", folder.display());
     files.sort();
     let count = files.len().min(most);
-    let sample = |at: usize| {
+    let picture = |at: usize| {
         let file = &files[at * files.len() / count];
         let bytes = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
-        let image =
-            glassd_media::decode(&bytes).with_context(|| format!("in the picture {}", file.display()))?;
-        Ok(vec![input.sample(&image)])
+        glassd_media::decode(&bytes).with_context(|| format!("in the picture {}", file.display()))
     };
-    (0..count).map(sample).collect()
+    (0..count).map(picture).collect()
 }
 
 fn beside(model: &Path) -> PathBuf {
@@ -139,7 +143,8 @@ fn settings(args: &QuantizeArgs) -> Settings {
 }
 
 fn milliseconds(onnx: &[u8], sample: &[Tensor]) -> anyhow::Result<f64> {
-    let mut session = Accelerator::Cpu.prepare(onnx)?.open()?;
+    let shapes: Vec<Vec<usize>> = sample.iter().map(|tensor| tensor.shape().to_vec()).collect();
+    let mut session = Accelerator::Cpu.prepare_for(onnx, &shapes)?.open()?;
     session.run(sample.iter().cloned())?;
     let mut quickest = Duration::MAX;
     for _ in 0..TIMED_RUNS {

@@ -23,17 +23,51 @@ fn detector(criterion: &mut Criterion) {
         let picture = support::picture(&data, "detection/images/bus.jpg");
         let store = support::store(&data, "bench");
         for entry in &store.manifest().models {
+            let name = &entry.name;
             match entry.task {
                 Task::Detect { .. } => {
-                    let mut detector = store.detector(&entry.name).expect("a sound model");
-                    group.bench_function(&entry.name, |bencher| {
+                    let mut detector = store.detector(name).expect("a sound model");
+                    group.bench_function(name, |bencher| {
                         bencher.iter(|| detector.detect(black_box(&picture)).expect("a run"));
                     });
                 }
                 Task::Classify { .. } => {
-                    let mut classifier = store.classifier(&entry.name).expect("a sound model");
-                    group.bench_function(&entry.name, |bencher| {
+                    let mut classifier = store.classifier(name).expect("a sound model");
+                    group.bench_function(name, |bencher| {
                         bencher.iter(|| classifier.classify(black_box(&picture)).expect("a run"));
+                    });
+                }
+                Task::Presence { .. } => {
+                    let mut detector = store.presence_detector(name).expect("a sound model");
+                    group.bench_function(name, |bencher| {
+                        bencher.iter(|| detector.look(black_box(&picture)).expect("a run"));
+                    });
+                }
+                Task::Read { .. } => {
+                    let mut reader = store.reader(name).expect("a sound model");
+                    group.bench_function(name, |bencher| {
+                        bencher.iter(|| reader.read(black_box(&picture)).expect("a run"));
+                    });
+                }
+                Task::Faces { .. } => {
+                    let mut finder = store.face_finder(name).expect("a sound model");
+                    group.bench_function(name, |bencher| {
+                        bencher.iter(|| finder.find(black_box(&picture)).expect("a run"));
+                    });
+                }
+                Task::Embed { .. } => {
+                    let mut encoder = store.text_encoder(name).expect("a sound model");
+                    group.bench_function(name, |bencher| {
+                        bencher
+                            .iter(|| encoder.embed(black_box("Where did I leave my keys?")).expect("a run"));
+                    });
+                }
+                Task::ZeroShot { .. } => {
+                    let mut classifier = store.zero_shot(name).expect("a sound model");
+                    group.bench_function(name, |bencher| {
+                        bencher.iter(|| {
+                            classifier.classify(black_box(&picture), &["a bus", "a dog"]).expect("a run")
+                        });
                     });
                 }
             }

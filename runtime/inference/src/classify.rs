@@ -6,13 +6,14 @@ use tract_onnx::prelude::{DatumType, Tensor};
 use crate::accelerators::{
     Accelerator, InferenceError, LoadError, PreparedModel, Session, Signature, floats,
 };
-use crate::manifest::{ClassifyHead, ModelEntry, Task};
+use crate::manifest::{ClassifyHead, InputContract, Labels, ModelEntry, Task};
 use crate::store::{Flaw, judged};
 
 /// A classifier ready to look at images, one after another.
 #[derive(Debug)]
 pub struct Classifier {
     entry: ModelEntry,
+    input: InputContract,
     labels: Vec<String>,
     session: Session,
 }
@@ -20,7 +21,7 @@ pub struct Classifier {
 impl Classifier {
     /// Prepares a classifier from the bytes of its ONNX file; labels in a file need [`crate::ModelStore`].
     pub fn from_bytes(entry: &ModelEntry, onnx: &[u8]) -> Result<Self, LoadError> {
-        Self::new(entry, &Accelerator::Cpu.prepare(onnx)?, entry.task.labels().words()?)
+        Self::new(entry, &Accelerator::Cpu.prepare(onnx)?, Labels::listed(&entry.task)?)
     }
 
     pub(crate) fn new(
@@ -28,22 +29,23 @@ impl Classifier {
         model: &PreparedModel,
         labels: Vec<String>,
     ) -> Result<Self, LoadError> {
-        let Task::Classify { head: ClassifyHead::Mobilenet, .. } = &entry.task else {
+        let (Task::Classify { head: ClassifyHead::Mobilenet, .. }, Some(input)) = (&entry.task, entry.input)
+        else {
             return Err(LoadError::Task("classifier"));
         };
-        entry.input.expect(model.inputs())?;
+        input.expect(model.inputs())?;
         let quantised = Signature { datum: DatumType::U8, shape: vec![1, labels.len()] };
         if model.outputs() != std::slice::from_ref(&quantised) {
             Signature { datum: DatumType::F32, ..quantised }.expect_only(model.outputs(), "output")?;
         }
         let session = model.open().map_err(|error| LoadError::Unusable(error.to_string()))?;
-        Ok(Self { entry: entry.clone(), labels, session })
+        Ok(Self { entry: entry.clone(), input, labels, session })
     }
 
     /// Returns (index into [`Classifier::labels`], calibrated probability) from the floor upwards, the most
     /// probable first.
     pub fn classify(&mut self, image: &Image) -> Result<Vec<(usize, f32)>, InferenceError> {
-        let (input, _) = self.entry.input.tensor(image);
+        let (input, _) = self.input.tensor(image);
         let outputs = self.session.run([input])?;
         let scores = scores(&outputs)?.into_iter().enumerate();
         let mut named: Vec<(usize, f32)> =
@@ -55,7 +57,7 @@ impl Classifier {
 
     /// Runs on the check sample and judges what comes out.
     pub(crate) fn check(&mut self, sample: &Image) -> Result<(), Flaw> {
-        let outputs = self.session.run([self.entry.input.tensor(sample).0])?;
+        let outputs = self.session.run([self.input.tensor(sample).0])?;
         let scores = scores(&outputs)?;
         judged(&scores, &scores)
     }
@@ -71,13 +73,15 @@ impl Classifier {
     }
 }
 
-/// TensorFlow Lite's quantised softmax has the fixed scale 1/256 and zero point 0 (its INT8 quantisation
-/// specification, "SOFTMAX").
-fn scores(outputs: &[Tensor]) -> Result<Vec<f32>, InferenceError> {
+/// Returns probabilities, whatever type they have. TensorFlow Lite's quantised softmax has the fixed scale 1/256, and
+/// the zero point 0 as u8 and -128 as i8 (its INT8 quantisation specification, "SOFTMAX").
+pub(crate) fn scores(outputs: &[Tensor]) -> Result<Vec<f32>, InferenceError> {
+    let shares = |levels: &[u8], zero: u8| {
+        levels.iter().map(|level| f32::from(level.wrapping_sub(zero)) / 256.0).collect()
+    };
     match outputs {
-        [output] if output.datum_type() == DatumType::U8 => {
-            Ok(output.as_bytes().iter().map(|&level| f32::from(level) / 256.0).collect())
-        }
+        [output] if output.datum_type() == DatumType::U8 => Ok(shares(output.as_bytes(), 0)),
+        [output] if output.datum_type() == DatumType::I8 => Ok(shares(output.as_bytes(), 128)),
         outputs => Ok(floats(outputs)?.to_vec()),
     }
 }

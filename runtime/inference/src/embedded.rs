@@ -19,7 +19,7 @@ pub fn embedded_on(site: &Site) -> Result<Detector, VerifyError> {
 }
 
 /// Returns what an accelerator is tried on before it may run the embedded detector.
-pub fn embedded_candidate() -> Candidate {
+pub fn embedded_candidate() -> Result<Candidate, VerifyError> {
     store::embedded_candidate(&entry(), ONNX)
 }
 

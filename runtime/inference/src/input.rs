@@ -37,6 +37,7 @@ impl InputContract {
         let datum = match self.level {
             Level::F32 => DatumType::F32,
             Level::U8 => DatumType::U8,
+            Level::I8 => DatumType::I8,
         };
         Signature { datum, shape }.expect_only(inputs, "input")
     }
@@ -56,6 +57,7 @@ impl InputContract {
                 self.filled(&fitted, placement, |level| values[usize::from(level)])
             }
             Level::U8 => self.filled(&fitted, placement, |level| level),
+            Level::I8 => self.filled(&fitted, placement, |level| level.wrapping_sub(128).cast_signed()),
         };
         (tensor, placement)
     }

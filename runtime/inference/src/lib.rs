@@ -20,13 +20,22 @@ mod classify;
 mod coco;
 mod detect;
 mod embedded;
+mod embedding;
 mod exact_softmax;
 mod explain;
+mod faces;
 mod input;
 mod int8;
 mod manifest;
+mod presence;
 pub mod quantise;
+mod read;
+mod sampling;
 mod store;
+mod text_encoder;
+mod text_model;
+mod tokenizer;
+mod zero_shot;
 
 pub use accelerators::{
     Absence, Accelerator, Agreement, CacheCounts, CacheKey, Capability, Choice, CompilationCache, Delegate,
@@ -38,13 +47,19 @@ pub use classify::Classifier;
 pub use coco::COCO_LABELS;
 pub use detect::{Detection, Detector};
 pub use embedded::{embedded, embedded_candidate, embedded_on};
+pub use embedding::Embedding;
 pub use explain::NodeReport;
+pub use faces::{Face, FaceFinder, FaceModels};
 #[doc(hidden)]
 pub use int8::bench;
 pub use int8::{Isa, Threads, ThreadsError};
 pub use manifest::{
-    BuiltinLabels, Check, ClassifyHead, DetectHead, Fit, InputContract, Labels, Layout, Level, Manifest,
-    ManifestError, ModelEntry, Order, Task, Thresholds, Vocabulary,
+    BuiltinLabels, Check, Classes, ClassifyHead, DetectHead, Fit, InputContract, Labels, Layout, Level,
+    Manifest, ManifestError, ModelEntry, Order, Part, Task, Thresholds, Vocabulary,
 };
+pub use presence::{Presence, PresenceDetector};
+pub use read::{Line, ReadModels, Reader};
 pub use store::{Candidate, Flaw, ModelStore, Problem, VerifyError, sha256};
+pub use text_encoder::TextEncoder;
 pub use tract_onnx::prelude::{DatumType, Tensor};
+pub use zero_shot::{ZeroShot, ZeroShotModels};

@@ -15,11 +15,16 @@ use glassd_inference::{
 };
 use support::{data, store};
 
-/// The accelerators beside the processor that take ONNX, with a line for each that is missing.
+/// The accelerators beside the processor that take ONNX, with a line for each that is missing. Those that
+/// `GLASSD_TEST_ACCELERATORS` names (`vulkan onnxruntime`) must be there.
 fn others() -> Vec<Accelerator> {
     let survey = survey();
     for absent in &survey.absent {
         eprintln!("skipped: {}: {}", absent.accelerator, absent.why);
+    }
+    for name in std::env::var("GLASSD_TEST_ACCELERATORS").unwrap_or_default().split_whitespace() {
+        let is_there = survey.present.iter().any(|one| one.accelerator.name() == name);
+        assert!(is_there, "{name} must be there: {:?}", survey.absent);
     }
     let is_other = |one: &Accelerator| !matches!(one, Accelerator::Cpu | Accelerator::LiteRt { .. });
     survey.present.iter().map(|one| one.accelerator).filter(is_other).collect()

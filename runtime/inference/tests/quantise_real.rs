@@ -54,7 +54,8 @@ fn yolox_nano_in_int8_sees_what_fp32_sees() {
     let Some(data) = data_in_release() else { return };
     let entry: ModelEntry = example().model("yolox-nano").unwrap().clone();
     let onnx = std::fs::read(data.join("detection/models").join(&entry.file)).unwrap();
-    let (file, report) = quantised(&onnx, &data.join("detection/coco_train_calib/images"), &entry.input);
+    let (file, report) =
+        quantised(&onnx, &data.join("detection/coco_train_calib/images"), &entry.input.unwrap());
     assert!(report.int8_share > 0.95);
     let mut fp32 = Detector::from_bytes(&entry, &onnx).unwrap();
     let mut int8 = Detector::from_bytes(&entry, &file).unwrap();
@@ -77,7 +78,7 @@ fn top1(session: &mut Session, sample: Tensor) -> usize {
 #[test]
 fn mobilenet_in_int8_names_what_fp32_names() {
     let Some(data) = data_in_release() else { return };
-    let quantised_by_others = example().model("mobilenet-v2-int8").unwrap().input;
+    let quantised_by_others = example().model("mobilenet-v2-int8").unwrap().input.unwrap();
     let input = InputContract { level: Level::F32, scale: 1.0 / 128.0, offset: -1.0, ..quantised_by_others };
     let onnx = std::fs::read(data.join("classification/models/mobilenet_v2_1.0_224_fp32.onnx")).unwrap();
     let (file, report) = quantised(&onnx, &data.join("classification/imagenet_calib/images"), &input);

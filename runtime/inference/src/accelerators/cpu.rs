@@ -17,10 +17,12 @@ use tract_onnx::tract_hir::internal::{TDim, ensure, format_err};
 use super::{Accelerator, Compiled, LoadError, PreparedModel, Signature};
 use crate::{exact_softmax, int8};
 
-/// Compiles an ONNX model: lowered to INT8 layers where it is quantised, else as tract reads it. `decoded` gives the
-/// model, a second time where the first way fails.
+/// Compiles an ONNX model: lowered to INT8 layers where it is quantised, else as tract reads it. Shapes of the
+/// inputs, if there are any, settle what the model leaves open. `decoded` gives the model, a second time where the
+/// first way fails.
 pub(super) fn compiled<E: From<LoadError>>(
     decoded: impl Fn() -> Result<ModelProto, E>,
+    shapes: &[Vec<usize>],
 ) -> Result<PreparedModel, E> {
     let unusable = |error| LoadError::Unusable(format!("{error:#}"));
     let proto = decoded()?;
@@ -28,9 +30,9 @@ pub(super) fn compiled<E: From<LoadError>>(
         return Err(LoadError::ExternalData(location).into());
     }
     // What cannot be lowered runs as tract runs it; what tract cannot run either is told in its words.
-    let plan = match plan(proto, Form::Lowered) {
+    let plan = match plan(proto, Form::Lowered, shapes) {
         Ok(plan) => plan,
-        Err(_) => plan(decoded()?, Form::Plain).map_err(unusable)?,
+        Err(_) => plan(decoded()?, Form::Plain, shapes).map_err(unusable)?,
     };
     bounded(plan.model()).map_err(unusable)?;
     let facts = |facts: TractResult<Vec<Signature>>| facts.map_err(unusable);
@@ -68,16 +70,22 @@ enum Form {
     Plain,
 }
 
-fn plan(mut proto: ModelProto, form: Form) -> TractResult<Arc<TypedRunnableModel>> {
+fn plan(mut proto: ModelProto, form: Form, shapes: &[Vec<usize>]) -> TractResult<Arc<TypedRunnableModel>> {
     let opset = proto.opset_import.iter().find(|import| import.domain.is_empty());
     let opset = opset.map_or(0, |import| import.version);
     let mut large = Vec::new();
     if let Some(graph) = &mut proto.graph {
         int8::spelled_out(graph);
+        if !shapes.is_empty() {
+            // What it says of tensors within names open sides, which the shapes settle.
+            graph.value_info.clear();
+            graph.output.iter_mut().for_each(|output| output.r#type = None);
+        }
         large = large_constants(graph)?;
     }
     let mut parsed = tract_onnx::onnx().parse(&proto, None)?;
     put_back(&mut parsed, large)?;
+    set_shapes(&mut parsed.model, shapes)?;
     set_batch(&mut parsed.model)?;
     let graph = proto.graph.filter(|graph| form == Form::Lowered && int8::is_quantised(graph));
     let model = match graph {
@@ -89,6 +97,33 @@ fn plan(mut proto: ModelProto, form: Form) -> TractResult<Arc<TypedRunnableModel
         }
     };
     exact_softmax::spelled_out(model.into_typed()?)?.into_optimized()?.into_runnable()
+}
+
+/// Settles the sides that the model leaves open; what it fixes itself must be the same.
+fn set_shapes(model: &mut tract_onnx::prelude::InferenceModel, shapes: &[Vec<usize>]) -> TractResult<()> {
+    ensure!(
+        shapes.is_empty() || shapes.len() == model.inputs.len(),
+        "it takes {} inputs, and {} are given",
+        model.inputs.len(),
+        shapes.len()
+    );
+    for (input, shape) in shapes.iter().enumerate() {
+        let fact = model.input_fact(input)?.clone();
+        let is_fixed = |(at, &side): (usize, &usize)| {
+            let fixed = fact.shape.dim(at).and_then(|fixed| fixed.concretize()?.to_i64().ok());
+            fixed.is_some_and(|fixed| fixed != side as i64)
+        };
+        let is_rank = fact.shape.rank().concretize().is_none_or(|rank| rank == shape.len() as i64);
+        ensure!(
+            is_rank && !shape.iter().enumerate().any(is_fixed),
+            "its input {input} has the shape {:?}, which {shape:?} does not fit",
+            fact.shape
+        );
+        let datum = fact.datum_type.concretize();
+        let datum = datum.ok_or_else(|| format_err!("its input {input} has no type"))?;
+        model.set_input_fact(input, InferenceFact::dt_shape(datum, shape))?;
+    }
+    Ok(())
 }
 
 /// Bytes from which on a constant is worth the detour of [`large_constants`].
@@ -150,8 +185,7 @@ fn set_batch(model: &mut tract_onnx::prelude::InferenceModel) -> TractResult<()>
 
 fn signature(fact: &TypedFact) -> TractResult<Signature> {
     let shape = fact.shape.as_concrete().map(<[usize]>::to_vec);
-    let shape =
-        shape.ok_or_else(|| tract_onnx::tract_hir::internal::anyhow!("open shape {:?}", fact.shape))?;
+    let shape = shape.ok_or_else(|| format_err!("open shape {:?}", fact.shape))?;
     Ok(Signature { datum: fact.datum_type, shape })
 }
 
@@ -207,8 +241,9 @@ mod tests {
     fn what_is_lowered_computes_what_tract_computes() {
         for (name, onnx) in graphs() {
             let lowered =
-                plan(decoded(&onnx), Form::Lowered).unwrap_or_else(|error| panic!("{name}: {error:#}"));
-            let plain = plan(decoded(&onnx), Form::Plain).unwrap_or_else(|error| panic!("{name}: {error:#}"));
+                plan(decoded(&onnx), Form::Lowered, &[]).unwrap_or_else(|error| panic!("{name}: {error:#}"));
+            let plain =
+                plan(decoded(&onnx), Form::Plain, &[]).unwrap_or_else(|error| panic!("{name}: {error:#}"));
             let (mut same, mut all) = (0, 0);
             for seed in 0..20 {
                 let (ours, theirs) = (ran(&lowered, seed), ran(&plain, seed));

@@ -27,6 +27,9 @@ pub enum LoadError {
     /// The labels cannot be read.
     #[error("its labels: {0}")]
     Labels(String),
+    /// The tokenizer cannot be read.
+    #[error("its tokenizer: {0}")]
+    Tokenizer(String),
     /// The accelerator itself is missing, in this build or on this machine.
     #[error("{accelerator} cannot be had: {why}")]
     Absent {

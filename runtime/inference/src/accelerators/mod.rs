@@ -3,6 +3,7 @@
 pub(crate) mod cache;
 mod choice;
 mod cpu;
+mod dynamic;
 mod error;
 mod gate;
 #[cfg(feature = "litert")]
@@ -29,6 +30,7 @@ use crate::store::other_hash;
 
 pub use self::cache::{CacheCounts, CacheKey, CompilationCache};
 pub use self::choice::{Choice, Measurement, Preference, choose};
+pub(crate) use self::dynamic::DynamicModel;
 pub(crate) use self::error::failed;
 pub use self::error::{FileError, InferenceError, LoadError};
 pub use self::gate::{Agreement, Precision};
@@ -127,21 +129,31 @@ impl Accelerator {
         model: &[u8],
         cache: Option<&CompilationCache>,
     ) -> Result<PreparedModel, LoadError> {
-        caught(|| match self {
+        match self {
+            Self::Cpu => self.prepare_for(model, &[]),
+            other => caught(|| other.compiled(model, cache)),
+        }
+    }
+
+    /// Compiles an ONNX model for inputs of these shapes, which settle the sides that it leaves open; with no
+    /// shapes at all it is [`Accelerator::prepare`]. The processor alone does it.
+    pub fn prepare_for(self, onnx: &[u8], shapes: &[Vec<usize>]) -> Result<PreparedModel, LoadError> {
+        match self {
             Self::Cpu => {
                 let decoded =
-                    || ModelProto::decode(model).map_err(|error| LoadError::Unusable(error.to_string()));
-                cpu::compiled(decoded)
+                    || ModelProto::decode(onnx).map_err(|error| LoadError::Unusable(error.to_string()));
+                caught(|| cpu::compiled(decoded, shapes))
             }
-            other => other.compiled(model, cache),
-        })
+            other if shapes.is_empty() => other.prepare(onnx),
+            other => Err(LoadError::Unusable(format!("{other} takes no models with open sides"))),
+        }
     }
 
     /// Compiles the model in a file. The processor never has its bytes in memory as a whole. With a SHA-256 (64
     /// hexadecimal digits), nothing of the model is looked at before the file was found to have that one.
     pub fn prepare_file(self, path: &Path, sha256: Option<&str>) -> Result<PreparedModel, FileError> {
         if self == Self::Cpu {
-            return caught(|| cpu::compiled(|| onnx_file::read(path, sha256)));
+            return caught(|| cpu::compiled(|| onnx_file::read(path, sha256), &[]));
         }
         let model = std::fs::read(path)?;
         let other = sha256.and_then(|expected| Some((expected, other_hash(expected, &model)?)));
@@ -344,7 +356,12 @@ pub(crate) fn floats(outputs: &[Tensor]) -> Result<&[f32], InferenceError> {
     let [output] = outputs else {
         return Err(failed(format!("{} outputs instead of 1", outputs.len())));
     };
-    output.try_as_plain_ram().and_then(|plain| plain.as_slice()).map_err(failed)
+    values(output)
+}
+
+/// Returns the values of an f32 tensor.
+pub(crate) fn values(tensor: &Tensor) -> Result<&[f32], InferenceError> {
+    tensor.try_as_plain_ram().and_then(|plain| plain.as_slice()).map_err(failed)
 }
 
 #[cfg(test)]

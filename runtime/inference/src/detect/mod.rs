@@ -4,14 +4,14 @@ mod heads;
 mod overlap;
 
 use glassd_media::Image;
-use tract_onnx::prelude::DatumType;
+use tract_onnx::prelude::{DatumType, Tensor};
 
 use self::heads::Head;
 use crate::accelerators::{
-    Accelerator, InferenceError, LoadError, Placement, PreparedModel, Session, Signature, floats,
+    Accelerator, InferenceError, LoadError, Placement, PreparedModel, Session, Signature, values,
 };
 use crate::int8::Threads;
-use crate::manifest::{Labels, ModelEntry, Task, Thresholds, Vocabulary};
+use crate::manifest::{InputContract, Labels, ModelEntry, Task, Thresholds, Vocabulary};
 use crate::store::{Flaw, judged};
 
 /// An object that a detector believes to see.
@@ -33,8 +33,11 @@ pub struct Detection {
 #[derive(Debug)]
 pub struct Detector {
     entry: ModelEntry,
+    input: InputContract,
     vocabulary: Vocabulary,
     head: Head,
+    /// Where each of the head's outputs stands among the model's.
+    order: Vec<usize>,
     session: Session,
 }
 
@@ -53,7 +56,7 @@ const MOST_CANDIDATES: usize = 1000;
 impl Detector {
     /// Prepares a detector from the bytes of its ONNX file; labels in a file need [`crate::ModelStore`].
     pub fn from_bytes(entry: &ModelEntry, onnx: &[u8]) -> Result<Self, LoadError> {
-        Self::new(entry, &Accelerator::Cpu.prepare(onnx)?, entry.task.labels().words()?)
+        Self::new(entry, &Accelerator::Cpu.prepare(onnx)?, Labels::listed(&entry.task)?)
     }
 
     pub(crate) fn new(
@@ -61,24 +64,24 @@ impl Detector {
         model: &PreparedModel,
         labels: Vec<String>,
     ) -> Result<Self, LoadError> {
-        let Task::Detect { head, colours, .. } = &entry.task else {
+        let (Task::Detect { head, colours, classes, .. }, Some(input)) = (&entry.task, entry.input) else {
             return Err(LoadError::Task("detector"));
         };
-        let head = Head::new(*head, &entry.input, labels.len(), colours.len());
-        entry.input.expect(model.inputs())?;
-        Signature { datum: DatumType::F32, shape: head.shape() }.expect_only(model.outputs(), "output")?;
+        let head = Head::new(*head, *classes, &input, labels.len(), colours.len());
+        input.expect(model.inputs())?;
+        let order = order(&head, model.outputs())?;
         let session = model.open().map_err(|error| LoadError::Unusable(error.to_string()))?;
         let vocabulary = Vocabulary { labels, colours: colours.clone() };
-        Ok(Self { entry: entry.clone(), vocabulary, head, session })
+        Ok(Self { entry: entry.clone(), input, vocabulary, head, order, session })
     }
 
     /// Returns what the detector sees, the highest score first: everything from the floor upwards, the
     /// doubtful too, with one box an object.
     pub fn detect(&mut self, image: &Image) -> Result<Vec<Detection>, InferenceError> {
-        let (input, placement) = self.entry.input.tensor(image);
+        let (input, placement) = self.input.tensor(image);
         let outputs = self.session.run([input])?;
         let Thresholds { floor, overlap, .. } = self.entry.thresholds;
-        let mut candidates = self.head.candidates(floats(&outputs)?, floor);
+        let mut candidates = self.head.candidates(&self.ordered(&outputs)?, floor);
         candidates.sort_by(|a, b| b.score.total_cmp(&a.score));
         candidates.truncate(MOST_CANDIDATES);
         let detection = |candidate: &Candidate| Detection {
@@ -107,9 +110,13 @@ impl Detector {
 
     /// Runs on the check sample and judges what comes out.
     pub(crate) fn check(&mut self, sample: &Image) -> Result<(), Flaw> {
-        let outputs = self.session.run([self.entry.input.tensor(sample).0])?;
-        let values = floats(&outputs)?;
-        judged(values, &self.head.scores(values))
+        let outputs = self.session.run([self.input.tensor(sample).0])?;
+        let outputs = self.ordered(&outputs)?;
+        judged(&outputs.concat(), &self.head.scores(&outputs))
+    }
+
+    fn ordered<'a>(&self, outputs: &'a [Tensor]) -> Result<Vec<&'a [f32]>, InferenceError> {
+        self.order.iter().map(|&at| values(&outputs[at])).collect()
     }
 
     /// Returns the words for the label indices.
@@ -133,13 +140,32 @@ impl Detector {
     }
 }
 
+/// Returns where each of a head's outputs stands among the model's; refuses a model that has others.
+fn order(head: &Head, outputs: &[Signature]) -> Result<Vec<usize>, LoadError> {
+    let is_box = |output: &&Signature| matches!(output.shape[..], [1, _, 4]);
+    let boxes = outputs.iter().find(is_box).map_or(0, |output| output.shape[1]);
+    let expected = head.shapes(boxes).into_iter().map(|shape| Signature { datum: DatumType::F32, shape });
+    let expected: Vec<Signature> = expected.collect();
+    let mut order: Vec<usize> = Vec::new();
+    for signature in &expected {
+        let is_it = |at: &usize| outputs[*at] == *signature && !order.contains(at);
+        order.extend((0..outputs.len()).find(is_it));
+    }
+    if order.len() == expected.len() && outputs.len() == expected.len() {
+        return Ok(order);
+    }
+    let told = |all: &[Signature]| all.iter().map(Signature::to_string).collect::<Vec<_>>().join(" and ");
+    Err(LoadError::Mismatch { what: "output", expected: told(&expected), actual: told(outputs) })
+}
+
 impl Labels {
-    /// Returns the words, unless they lie in a file.
-    pub(crate) fn words(&self) -> Result<Vec<String>, LoadError> {
-        match self {
-            Self::Builtin(set) => Ok(set.words()),
-            Self::Listed(words) => Ok(words.clone()),
-            Self::File { file } => Err(LoadError::Labels(format!("{file} needs a model folder"))),
+    /// Returns the words of a task, unless they lie in a file or it has none.
+    pub(crate) fn listed(task: &Task) -> Result<Vec<String>, LoadError> {
+        match task.labels() {
+            Some(Self::Builtin(set)) => Ok(set.words()),
+            Some(Self::Listed(words)) => Ok(words.clone()),
+            Some(Self::File { file }) => Err(LoadError::Labels(format!("{file} needs a model folder"))),
+            None => Ok(Vec::new()),
         }
     }
 }

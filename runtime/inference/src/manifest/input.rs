@@ -57,6 +57,8 @@ pub enum Level {
     F32,
     /// The level itself.
     U8,
+    /// The level less 128 (TensorFlow Lite's INT8).
+    I8,
 }
 
 /// The order of the colour channels.
@@ -101,7 +103,7 @@ impl InputContract {
         let rules = [
             (!side(self.width) || !side(self.height), "input.width, input.height: 1 to 4096"),
             (!(self.scale.is_finite() && self.offset.is_finite()), "input.scale, input.offset: finite"),
-            (self.level == Level::U8 && !as_is, "input.scale, input.offset: not with type u8"),
+            (self.level != Level::F32 && !as_is, "input.scale, input.offset: not with type u8 or i8"),
             (!(self.keep > 0.0 && self.keep <= 1.0), "input.keep: above 0, to 1"),
         ];
         rules.into_iter().filter(|(broken, _)| *broken).map(|(_, rule)| rule)

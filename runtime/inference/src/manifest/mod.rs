@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 use crate::calibration::Calibration;
 
 pub use self::input::{Fit, InputContract, Layout, Level, Order};
-pub use self::task::{BuiltinLabels, ClassifyHead, DetectHead, Labels, Task};
+pub use self::task::{BuiltinLabels, Classes, ClassifyHead, DetectHead, Labels, Part, Task};
 
 /// A list of models.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -50,9 +50,11 @@ pub struct ModelEntry {
     pub source: String,
     /// What it does.
     pub task: Task,
-    /// How an image becomes its input.
-    pub input: InputContract,
+    /// How an image becomes its input; for every task that looks at images.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub input: Option<InputContract>,
     /// Which scores count.
+    #[serde(default)]
     pub thresholds: Thresholds,
     /// From scores to probabilities.
     #[serde(default)]
@@ -73,6 +75,12 @@ pub struct Thresholds {
     /// Boxes of one label that overlap by more than this (intersection over union) are one object.
     #[serde(default = "half")]
     pub overlap: f32,
+}
+
+impl Default for Thresholds {
+    fn default() -> Self {
+        Self { floor: 0.0, decision: half(), overlap: half() }
+    }
 }
 
 fn half() -> f32 {
@@ -146,6 +154,7 @@ impl ModelEntry {
             ),
             (!is_file_name(&self.file), "file: a file name without a folder"),
             (!is_sha256(&self.sha256), "sha256: 64 hexadecimal digits"),
+            (input.is_none() && self.task.is_visual(), "input: how an image becomes the input"),
             (!share(thresholds.floor), "thresholds.floor: 0 to 1"),
             (!(thresholds.floor..=1.0).contains(&thresholds.decision), "thresholds.decision: floor to 1"),
             (!share(thresholds.overlap), "thresholds.overlap: 0 to 1"),
@@ -157,7 +166,8 @@ impl ModelEntry {
             ),
         ];
         let broken = rules.iter().filter(|(broken, _)| *broken).map(|(_, rule)| (*rule).to_owned());
-        let broken = broken.chain(input.problems().map(str::to_owned)).chain(self.task.problem());
+        let input = input.iter().flat_map(InputContract::problems).map(str::to_owned);
+        let broken = broken.chain(input).chain(self.task.problems());
         broken.map(|rule| format!("model {:?}: {rule}", self.name)).collect()
     }
 }

@@ -153,9 +153,12 @@ impl<'a> Emitter<'a> {
         (scale, zero)
     }
 
-    /// A constant in the place of an activation becomes u8.
+    /// A constant in the place of an activation becomes u8; a single number stays what it is, which makes a
+    /// function of the other operand's levels.
     fn constant(&mut self, name: &str) -> String {
-        let Some((shape, values)) = self.graph.floats(name) else { return name.to_owned() };
+        let Some((shape, values)) = self.graph.floats(name).filter(|(_, values)| values.len() > 1) else {
+            return name.to_owned();
+        };
         let extremes = |(low, high): (f32, f32), value: &f32| (low.min(*value), high.max(*value));
         let (low, high) = values.iter().fold((0.0, 0.0), extremes);
         let steps = Affine::of_range(low, high);

@@ -15,6 +15,7 @@
 mod emit;
 mod equalise;
 mod error;
+mod functions;
 mod graph;
 mod histogram;
 mod importance;

@@ -2,7 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use tract_onnx::pb::NodeProto;
+
 use super::Composite;
+use super::functions::is_affine;
 use super::graph::Graph;
 use super::histogram::Histogram;
 use super::kinds::{Kind, data_inputs, is_merged, kind};
@@ -138,6 +141,9 @@ impl Plan {
             plan.take(class, method, steps);
         }
         if composite == Composite::Whole {
+            for tensor in scaled(graph, &plan.quantised) {
+                plan.steps.remove(tensor);
+            }
             for tensor in inner(graph, &plan.quantised) {
                 plan.steps.remove(tensor);
             }
@@ -169,6 +175,24 @@ fn inner<'a>(graph: &'a Graph, quantised: &BTreeSet<usize>) -> Vec<&'a String> {
                 && graph.nodes[*product].input.contains(&node.input[0]))
     };
     quantised.iter().filter(is_inner).map(|&sigmoid| &graph.nodes[sigmoid].output[0]).collect()
+}
+
+/// Returns what an activation function makes for nothing but a product with a number or a sum with one: together
+/// they are one function.
+fn scaled<'a>(graph: &'a Graph, quantised: &BTreeSet<usize>) -> Vec<&'a String> {
+    let readers = graph.readers();
+    let is_function = |node: &NodeProto| {
+        is_affine(graph, node)
+            || ["Sigmoid", "HardSwish", "HardSigmoid", "LeakyRelu"].contains(&node.op_type.as_str())
+    };
+    let is_scaled = |at: &&usize| {
+        let node = &graph.nodes[**at];
+        let read = readers.get(&node.output[0]).map(Vec::as_slice);
+        is_function(node)
+            && !graph.is_output(&node.output[0])
+            && matches!(read, Some([next]) if quantised.contains(next) && is_affine(graph, &graph.nodes[*next]))
+    };
+    quantised.iter().filter(is_scaled).map(|&at| &graph.nodes[at].output[0]).collect()
 }
 
 /// Returns the tensors that share their steps, class by class.

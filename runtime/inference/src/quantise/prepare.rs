@@ -6,10 +6,9 @@ use std::collections::BTreeMap;
 use tract_onnx::pb::tensor_proto::DataType;
 use tract_onnx::pb::{AttributeProto, NodeProto, TensorProto};
 
-use super::QuantiseError;
 use super::graph::Graph;
-use super::opset;
 use super::proto::{f32_tensor, float_of, i64_tensor, integer_of, label, tensor};
+use super::{QuantiseError, functions, opset};
 
 /// Prepares a graph; `shapes` are those of its tensors on a sample, as far as they are known.
 pub(super) fn prepare(graph: &mut Graph, shapes: &BTreeMap<String, Vec<usize>>) -> Result<(), QuantiseError> {
@@ -18,6 +17,7 @@ pub(super) fn prepare(graph: &mut Graph, shapes: &BTreeMap<String, Vec<usize>>) 
     opset::raise(graph, shapes)?;
     drop_idle(graph);
     fold_normalisations(graph);
+    functions::name_functions(graph);
     fold_shifts(graph);
     Ok(())
 }

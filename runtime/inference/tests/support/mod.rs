@@ -23,7 +23,8 @@ pub(crate) fn store(data: &Path, name: &str) -> ModelStore {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     let _ = std::fs::remove_dir_all(&folder);
     std::fs::create_dir_all(&folder).unwrap();
-    for models in ["detection/models", "classification/models"] {
+    for models in ["detection/models", "classification/models", "classification/vww", "ocr", "faces", "text"]
+    {
         for entry in std::fs::read_dir(data.join(models)).unwrap() {
             let file = entry.unwrap().path();
             std::os::unix::fs::symlink(&file, folder.join(file.file_name().unwrap())).unwrap();

@@ -1,5 +1,8 @@
 //! The model folder: what lies in it, and what of it can be trusted.
 
+mod sample;
+mod samples;
+
 use std::io::ErrorKind;
 use std::path::PathBuf;
 
@@ -10,7 +13,12 @@ use tract_onnx::prelude::Tensor;
 use crate::accelerators::{Accelerator, FileError, InferenceError, LoadError, PreparedModel, Site, Source};
 use crate::classify::Classifier;
 use crate::detect::Detector;
-use crate::manifest::{Labels, Manifest, ModelEntry, Task};
+use crate::faces::{FaceFinder, FaceModels};
+use crate::manifest::{Labels, Manifest, ModelEntry, Part, Task};
+use crate::presence::PresenceDetector;
+use crate::read::{ReadModels, Reader};
+use crate::text_encoder::TextEncoder;
+use crate::zero_shot::{ZeroShot, ZeroShotModels};
 
 /// The models of a manifest, in one folder.
 #[derive(Clone, Debug)]
@@ -69,6 +77,14 @@ pub enum Problem {
     /// It does not fit this machine or its manifest entry.
     #[error(transparent)]
     Load(#[from] LoadError),
+    /// A further file of the model is not as it must be.
+    #[error("its part {file}: {problem}")]
+    Part {
+        /// The file.
+        file: String,
+        /// What is wrong with it.
+        problem: Box<Problem>,
+    },
     /// Its check image is no picture.
     #[error("its check image: {0}")]
     CheckImage(#[from] glassd_media::JpegError),
@@ -92,6 +108,12 @@ pub enum Flaw {
     /// It gives every place or class the same score.
     #[error("all its scores are the same")]
     Constant,
+    /// It finds nothing where there is something.
+    #[error("it finds nothing")]
+    Nothing,
+    /// What means the same is not nearer to each other than what does not.
+    #[error("it does not tell meanings apart")]
+    Meaningless,
 }
 
 impl ModelStore {
@@ -109,12 +131,11 @@ impl ModelStore {
     /// Returns what an accelerator is tried on before it may run the model of that name.
     pub fn candidate(&self, name: &str) -> Result<Candidate, VerifyError> {
         let entry = self.entry(name)?;
-        let read = || {
-            let onnx = self.read(&entry.file)?;
-            check_hash(entry, &onnx)?;
-            Ok(Candidate { onnx, sample: vec![entry.input.tensor(&self.sample(entry)?).0] })
-        };
-        read().map_err(|problem| refused(entry, problem))
+        self.candidate_of(entry).map_err(|problem| refused(entry, problem))
+    }
+
+    fn candidate_of(&self, entry: &ModelEntry) -> Result<Candidate, Problem> {
+        candidate(entry, self.read(&entry.file)?, &self.sample(entry, sample::scene)?)
     }
 
     /// Returns the manifest.
@@ -128,6 +149,11 @@ impl ModelStore {
         match &entry.task {
             Task::Detect { .. } => self.trusted_detector(entry).map(drop),
             Task::Classify { .. } => self.trusted_classifier(entry).map(drop),
+            Task::Read { .. } => self.trusted_reader(entry).map(drop),
+            Task::Presence { .. } => self.trusted_presence_detector(entry).map(drop),
+            Task::Faces { .. } => self.trusted_face_finder(entry).map(drop),
+            Task::ZeroShot { .. } => self.trusted_zero_shot(entry).map(drop),
+            Task::Embed { .. } => self.trusted_text_encoder(entry).map(drop),
         }
         .map_err(|problem| refused(entry, problem))
     }
@@ -144,6 +170,36 @@ impl ModelStore {
         self.trusted_classifier(entry).map_err(|problem| refused(entry, problem))
     }
 
+    /// Returns the reader of that name, verified.
+    pub fn reader(&self, name: &str) -> Result<Reader, VerifyError> {
+        let entry = self.entry(name)?;
+        self.trusted_reader(entry).map_err(|problem| refused(entry, problem))
+    }
+
+    /// Returns the presence detector of that name, verified.
+    pub fn presence_detector(&self, name: &str) -> Result<PresenceDetector, VerifyError> {
+        let entry = self.entry(name)?;
+        self.trusted_presence_detector(entry).map_err(|problem| refused(entry, problem))
+    }
+
+    /// Returns the face finder of that name, verified.
+    pub fn face_finder(&self, name: &str) -> Result<FaceFinder, VerifyError> {
+        let entry = self.entry(name)?;
+        self.trusted_face_finder(entry).map_err(|problem| refused(entry, problem))
+    }
+
+    /// Returns the zero-shot classifier of that name, verified.
+    pub fn zero_shot(&self, name: &str) -> Result<ZeroShot, VerifyError> {
+        let entry = self.entry(name)?;
+        self.trusted_zero_shot(entry).map_err(|problem| refused(entry, problem))
+    }
+
+    /// Returns the text encoder of that name, verified.
+    pub fn text_encoder(&self, name: &str) -> Result<TextEncoder, VerifyError> {
+        let entry = self.entry(name)?;
+        self.trusted_text_encoder(entry).map_err(|problem| refused(entry, problem))
+    }
+
     fn entry(&self, name: &str) -> Result<&ModelEntry, VerifyError> {
         let unknown = || VerifyError { name: name.into(), file: "no file".into(), problem: Problem::Unknown };
         self.manifest.model(name).ok_or_else(unknown)
@@ -151,14 +207,68 @@ impl ModelStore {
 
     fn trusted_detector(&self, entry: &ModelEntry) -> Result<Detector, Problem> {
         let mut detector = Detector::new(entry, &self.prepared(entry)?, self.labels(entry)?)?;
-        detector.check(&self.sample(entry)?)?;
+        detector.check(&self.sample(entry, sample::scene)?)?;
         Ok(detector)
     }
 
     fn trusted_classifier(&self, entry: &ModelEntry) -> Result<Classifier, Problem> {
         let mut classifier = Classifier::new(entry, &self.prepared(entry)?, self.labels(entry)?)?;
-        classifier.check(&self.sample(entry)?)?;
+        classifier.check(&self.sample(entry, sample::scene)?)?;
         Ok(classifier)
+    }
+
+    fn trusted_reader(&self, entry: &ModelEntry) -> Result<Reader, Problem> {
+        let Task::Read { direction, recognition } = &entry.task else {
+            return Err(LoadError::Task("reader").into());
+        };
+        let detection = self.trusted_bytes(entry)?;
+        let direction = direction.as_ref().map(|part| self.part(part)).transpose()?;
+        let recognition = self.part(recognition)?;
+        let models =
+            ReadModels { detection: &detection, direction: direction.as_deref(), recognition: &recognition };
+        let mut reader = Reader::from_bytes(entry, models)?;
+        reader.check(&self.sample(entry, sample::sign)?)?;
+        Ok(reader)
+    }
+
+    fn trusted_presence_detector(&self, entry: &ModelEntry) -> Result<PresenceDetector, Problem> {
+        let mut detector = PresenceDetector::new(entry, &self.prepared(entry)?)?;
+        detector.check(&self.sample(entry, sample::scene)?)?;
+        Ok(detector)
+    }
+
+    fn trusted_face_finder(&self, entry: &ModelEntry) -> Result<FaceFinder, Problem> {
+        let Task::Faces { refine, output, .. } = &entry.task else {
+            return Err(LoadError::Task("face finder").into());
+        };
+        let propose = self.trusted_bytes(entry)?;
+        let (refine, output) = (self.part(refine)?, self.part(output)?);
+        let models = FaceModels { propose: &propose, refine: &refine, output: &output };
+        let mut finder = FaceFinder::from_bytes(entry, models)?;
+        finder.check(&self.sample(entry, sample::scene)?)?;
+        Ok(finder)
+    }
+
+    fn trusted_zero_shot(&self, entry: &ModelEntry) -> Result<ZeroShot, Problem> {
+        let Task::ZeroShot { text, tokenizer, .. } = &entry.task else {
+            return Err(LoadError::Task("zero-shot classifier").into());
+        };
+        let image = self.trusted_bytes(entry)?;
+        let (text, tokenizer) = (self.part(text)?, self.part(tokenizer)?);
+        let models = ZeroShotModels { image: &image, text: &text, tokenizer: &tokenizer };
+        let mut classifier = ZeroShot::from_bytes(entry, models)?;
+        classifier.check(&self.sample(entry, sample::scene)?)?;
+        Ok(classifier)
+    }
+
+    fn trusted_text_encoder(&self, entry: &ModelEntry) -> Result<TextEncoder, Problem> {
+        let Task::Embed { tokenizer, .. } = &entry.task else {
+            return Err(LoadError::Task("text encoder").into());
+        };
+        let mut encoder =
+            TextEncoder::from_bytes(entry, &self.trusted_bytes(entry)?, &self.part(tokenizer)?)?;
+        encoder.check()?;
+        Ok(encoder)
     }
 
     /// Returns the compiled model of that name; its hash is the manifest's.
@@ -169,7 +279,7 @@ impl ModelStore {
 
     fn prepared(&self, entry: &ModelEntry) -> Result<PreparedModel, Problem> {
         if self.site.accelerator != Accelerator::Cpu {
-            return placed(entry, &self.read(&entry.file)?, &self.site, &self.sample(entry)?);
+            return Ok(placed(&self.candidate_of(entry)?, &self.site)?);
         }
         let prepared = Accelerator::Cpu.prepare_file(&self.folder.join(&entry.file), Some(&entry.sha256));
         prepared.map_err(|error| match error {
@@ -179,19 +289,30 @@ impl ModelStore {
         })
     }
 
+    fn trusted_bytes(&self, entry: &ModelEntry) -> Result<Vec<u8>, Problem> {
+        let bytes = self.read(&entry.file)?;
+        is_meant(&bytes, &entry.sha256)?;
+        Ok(bytes)
+    }
+
+    fn part(&self, part: &Part) -> Result<Vec<u8>, Problem> {
+        let bytes = self.read(&part.file).and_then(|bytes| is_meant(&bytes, &part.sha256).map(|()| bytes));
+        bytes.map_err(|problem| Problem::Part { file: part.file.clone(), problem: Box::new(problem) })
+    }
+
     fn labels(&self, entry: &ModelEntry) -> Result<Vec<String>, Problem> {
-        let Labels::File { file } = entry.task.labels() else {
-            return Ok(entry.task.labels().words()?);
+        let Some(Labels::File { file }) = entry.task.labels() else {
+            return Ok(Labels::listed(&entry.task)?);
         };
         let bytes = self.read(file)?;
         let text = String::from_utf8(bytes).map_err(|_| LoadError::Labels(format!("{file} is not UTF-8")))?;
         Ok(text.lines().map(|line| line.trim().to_owned()).collect())
     }
 
-    fn sample(&self, entry: &ModelEntry) -> Result<Image, Problem> {
+    fn sample(&self, entry: &ModelEntry, painted: fn() -> Image) -> Result<Image, Problem> {
         match &entry.check.image {
             Some(file) => Ok(glassd_media::decode(&self.read(file)?)?),
-            None => Ok(painted_sample()),
+            None => Ok(painted()),
         }
     }
 
@@ -213,22 +334,28 @@ pub(crate) fn other_hash(expected: &str, bytes: &[u8]) -> Option<String> {
     (!actual.eq_ignore_ascii_case(expected)).then_some(actual)
 }
 
-fn check_hash(entry: &ModelEntry, onnx: &[u8]) -> Result<(), Problem> {
-    let other = other_hash(&entry.sha256, onnx);
-    other.map_or(Ok(()), |actual| Err(Problem::Hash { expected: entry.sha256.clone(), actual }))
+/// Refuses bytes that are not those that the manifest means.
+fn is_meant(bytes: &[u8], sha256_of_it: &str) -> Result<(), Problem> {
+    let other = other_hash(sha256_of_it, bytes);
+    other.map_or(Ok(()), |actual| Err(Problem::Hash { expected: sha256_of_it.to_owned(), actual }))
 }
 
-/// Prepares a model whose bytes are those that the manifest means, where its outputs on the sample are right.
-fn placed(entry: &ModelEntry, onnx: &[u8], site: &Site, sample: &Image) -> Result<PreparedModel, Problem> {
-    check_hash(entry, onnx)?;
-    let samples = [vec![entry.input.tensor(sample).0]];
-    let source = Source { onnx, tflite: None };
-    Ok(site.accelerator.place(source, &samples, site.cache.as_ref())?)
+/// Returns what an accelerator is tried on before it may run a model that looks at pictures.
+fn candidate(entry: &ModelEntry, onnx: Vec<u8>, sample: &Image) -> Result<Candidate, Problem> {
+    is_meant(&onnx, &entry.sha256)?;
+    let input = entry.input.ok_or_else(|| LoadError::Unusable("it looks at no pictures".to_owned()))?;
+    Ok(Candidate { onnx, sample: vec![input.sample(sample)] })
+}
+
+/// Prepares a model where its outputs on its sample are right.
+fn placed(candidate: &Candidate, site: &Site) -> Result<PreparedModel, LoadError> {
+    let source = Source { onnx: &candidate.onnx, tflite: None };
+    site.accelerator.place(source, std::slice::from_ref(&candidate.sample), site.cache.as_ref())
 }
 
 /// Returns what an accelerator is tried on before it may run a model that needs no folder.
-pub(crate) fn embedded_candidate(entry: &ModelEntry, onnx: &[u8]) -> Candidate {
-    Candidate { onnx: onnx.to_vec(), sample: vec![entry.input.tensor(&painted_sample()).0] }
+pub(crate) fn embedded_candidate(entry: &ModelEntry, onnx: &[u8]) -> Result<Candidate, VerifyError> {
+    candidate(entry, onnx.to_vec(), &sample::scene()).map_err(|problem| refused(entry, problem))
 }
 
 /// Returns a detector from bytes that need no folder, verified like one of a store.
@@ -238,9 +365,9 @@ pub(crate) fn trusted_embedded(
     site: &Site,
 ) -> Result<Detector, VerifyError> {
     let trusted = || {
-        let model = placed(entry, onnx, site, &painted_sample())?;
-        let mut detector = Detector::new(entry, &model, entry.task.labels().words()?)?;
-        detector.check(&painted_sample())?;
+        let model = placed(&candidate(entry, onnx.to_vec(), &sample::scene())?, site)?;
+        let mut detector = Detector::new(entry, &model, Labels::listed(&entry.task)?)?;
+        detector.check(&sample::scene())?;
         Ok(detector)
     };
     trusted().map_err(|problem| refused(entry, problem))
@@ -257,36 +384,6 @@ pub fn sha256(bytes: &[u8]) -> String {
 
 pub(crate) fn hexadecimal(hash: &[u8]) -> String {
     hash.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-/// A sky, a wall, a person-like and some box-like figures: enough of a scene that no trained model is
-/// indifferent to it.
-fn painted_sample() -> Image {
-    Image::from_fn(640, 480, |x, y| {
-        let (u, v) = (x as f32 / 640.0, y as f32 / 480.0);
-        let within = |left: f32, top: f32, right: f32, bottom: f32| {
-            (left..right).contains(&u) && (top..bottom).contains(&v)
-        };
-        let disc =
-            |cx: f32, cy: f32, radius: f32| (u - cx).powi(2) + (0.75 * (v - cy)).powi(2) < radius * radius;
-        let grain = ((x * 7 + y * 13) % 11) as u8;
-        if disc(0.3, 0.3, 0.05) {
-            [222, 180, 150]
-        } else if within(0.25, 0.37, 0.35, 0.62) {
-            [40, 60, 150 + grain]
-        } else if within(0.26, 0.62, 0.295, 0.9) || within(0.305, 0.62, 0.34, 0.9) {
-            [50, 45, 40 + grain]
-        } else if disc(0.72, 0.66, 0.1) {
-            [210, 40 + grain, 35]
-        } else if within(0.55, 0.2, 0.85, 0.42) {
-            [235, 220, 60 + grain]
-        } else if v < 0.55 {
-            [170 + grain, 190, (220.0 - 60.0 * v) as u8]
-        } else {
-            [(120.0 * v) as u8 + grain, 100, 80]
-        }
-    })
-    .expect("a size of 640 by 480 is an image")
 }
 
 /// Judges outputs on a check sample: every value, and the scores among them.

@@ -1,0 +1,75 @@
+//! What a sentence means.
+
+use crate::accelerators::{InferenceError, LoadError};
+use crate::embedding::Embedding;
+use crate::int8::Threads;
+use crate::manifest::{ModelEntry, Task};
+use crate::store::{Flaw, judged};
+use crate::text_model::TextModel;
+use crate::tokenizer::Tokenizer;
+
+/// Turns sentences into directions that are near each other where the sentences mean the same
+/// (Sentence-BERT: Reimers and Gurevych 2019; pooling is the model's own).
+#[derive(Debug)]
+pub struct TextEncoder {
+    entry: ModelEntry,
+    tokenizer: Tokenizer,
+    model: TextModel,
+    /// The lengths in tokens that texts are padded to.
+    lengths: Vec<usize>,
+}
+
+/// Most questions are this short, in tokens; longer texts take the model's full length. More lengths would each
+/// hold the weights once more.
+const SHORT: usize = 32;
+
+impl TextEncoder {
+    /// Prepares an encoder from the bytes of its ONNX file and of its `tokenizer.json`.
+    pub fn from_bytes(entry: &ModelEntry, onnx: &[u8], tokenizer: &[u8]) -> Result<Self, LoadError> {
+        let Task::Embed { tokens, .. } = entry.task else {
+            return Err(LoadError::Task("text encoder"));
+        };
+        let tokenizer = Tokenizer::parse(tokenizer).map_err(LoadError::Tokenizer)?;
+        let most = tokens as usize;
+        let lengths = if most > SHORT { vec![SHORT, most] } else { vec![most] };
+        let model = TextModel::new(onnx, lengths[0], lengths.len())?;
+        Ok(Self { entry: entry.clone(), tokenizer, model, lengths })
+    }
+
+    /// Returns what a text means; what lies beyond the model's length is not read.
+    pub fn embed(&mut self, text: &str) -> Result<Embedding, InferenceError> {
+        let longest = self.lengths[self.lengths.len() - 1];
+        let tokens = self.tokenizer.encode(text, longest);
+        let length = self.lengths.iter().copied().find(|length| *length >= tokens.len()).unwrap_or(longest);
+        self.model.run(&tokens, length)
+    }
+
+    /// Divides large layers between threads from now on.
+    pub fn divide_between(&mut self, threads: &Threads) {
+        self.model.divide_between(threads);
+    }
+
+    /// Returns the numbers of an embedding.
+    pub fn size(&self) -> usize {
+        self.model.size
+    }
+
+    /// Returns the manifest entry.
+    pub fn entry(&self) -> &ModelEntry {
+        &self.entry
+    }
+
+    /// Judges three sentences: the two that mean the same must be nearer to each other than to the third.
+    pub(crate) fn check(&mut self) -> Result<(), Flaw> {
+        let sentences = ["A man is riding a horse.", "Someone rides on a horse.", "The bank opens at nine."];
+        let embedded: Result<Vec<Embedding>, InferenceError> =
+            sentences.iter().map(|sentence| self.embed(sentence)).collect();
+        let embedded = embedded?;
+        for embedding in &embedded {
+            judged(embedding.values(), embedding.values())?;
+        }
+        let near = embedded[0].cosine(&embedded[1]);
+        let far = embedded[0].cosine(&embedded[2]);
+        if near > far { Ok(()) } else { Err(Flaw::Meaningless) }
+    }
+}

@@ -1,0 +1,115 @@
+//! Models that read tokens and answer with one vector.
+
+use prost::Message;
+use tract_onnx::pb::ModelProto;
+use tract_onnx::pb::tensor_proto::DataType;
+use tract_onnx::pb::type_proto::Value;
+use tract_onnx::prelude::Tensor;
+
+use crate::accelerators::{Accelerator, DynamicModel, InferenceError, LoadError, floats};
+use crate::embedding::Embedding;
+use crate::int8::Threads;
+
+/// A language model without a head: tokens in, one vector out.
+#[derive(Debug)]
+pub(crate) struct TextModel {
+    model: DynamicModel,
+    inputs: Vec<(Role, Width)>,
+    /// Numbers of the vector.
+    pub(crate) size: usize,
+}
+
+/// What an input tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Role {
+    /// The tokens.
+    Tokens,
+    /// 1 for a token, 0 for padding.
+    Mask,
+    /// Which sentence a token belongs to: there is one here.
+    Sentence,
+}
+
+/// The integers of an input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Width {
+    I32,
+    I64,
+}
+
+impl TextModel {
+    /// Prepares a model for texts of `length` tokens; at most `most` lengths are kept compiled.
+    pub(crate) fn new(onnx: &[u8], length: usize, most: usize) -> Result<Self, LoadError> {
+        let inputs = inputs(onnx)?;
+        let mut model = DynamicModel::new(Accelerator::Cpu, onnx, most);
+        let outputs = model.prepare(&vec![vec![1, length]; inputs.len()])?;
+        match outputs[..] {
+            [ref only] if matches!(only[..], [1, _]) => Ok(Self { model, inputs, size: only[1] }),
+            _ => Err(LoadError::Mismatch {
+                what: "output",
+                expected: "one vector, as 1xN".into(),
+                actual: format!("{outputs:?}"),
+            }),
+        }
+    }
+
+    /// Returns the vector of a text, padded with 0 to `length` tokens.
+    pub(crate) fn run(&mut self, tokens: &[u32], length: usize) -> Result<Embedding, InferenceError> {
+        let value = |role: Role, at: usize| match role {
+            Role::Tokens => tokens.get(at).map_or(0, |token| i64::from(*token)),
+            Role::Mask => i64::from(at < tokens.len()),
+            Role::Sentence => 0,
+        };
+        let input = |&(role, width): &(Role, Width)| {
+            let values = (0..length).map(|at| value(role, at));
+            let tensor = match width {
+                Width::I64 => Tensor::from_shape(&[1, length], &values.collect::<Vec<i64>>()),
+                Width::I32 => Tensor::from_shape(&[1, length], &values.map(|v| v as i32).collect::<Vec<_>>()),
+            };
+            tensor.expect("as many values as the shape holds")
+        };
+        let outputs = self.model.run(self.inputs.iter().map(input).collect())?;
+        Ok(Embedding::new(floats(&outputs)?))
+    }
+
+    pub(crate) fn divide_between(&mut self, threads: &Threads) {
+        self.model.divide_between(threads);
+    }
+}
+
+/// Reads from a model what it wants to be told.
+fn inputs(onnx: &[u8]) -> Result<Vec<(Role, Width)>, LoadError> {
+    let unusable = |why: String| LoadError::Unusable(why);
+    let model = ModelProto::decode(onnx).map_err(|error| unusable(error.to_string()))?;
+    let graph = model.graph.ok_or_else(|| unusable("it has no graph".into()))?;
+    let is_weight = |name: &str| graph.initializer.iter().any(|tensor| tensor.name == name);
+    let asked = graph.input.iter().filter(|input| !is_weight(&input.name));
+    let inputs: Result<Vec<_>, LoadError> = asked
+        .map(|input| {
+            let role = match input.name.as_str() {
+                "input_ids" => Role::Tokens,
+                "attention_mask" => Role::Mask,
+                "token_type_ids" => Role::Sentence,
+                other => {
+                    return Err(unusable(format!(
+                        "its input {other:?} is none of input_ids, attention_mask and token_type_ids"
+                    )));
+                }
+            };
+            let Some(Value::TensorType(tensor)) = input.r#type.as_ref().and_then(|it| it.value.as_ref())
+            else {
+                return Err(unusable(format!("its input {:?} is no tensor", input.name)));
+            };
+            match DataType::try_from(tensor.elem_type) {
+                Ok(DataType::Int64) => Ok((role, Width::I64)),
+                Ok(DataType::Int32) => Ok((role, Width::I32)),
+                _ => Err(unusable(format!("its input {:?} takes no integers", input.name))),
+            }
+        })
+        .collect();
+    let inputs = inputs?;
+    if !inputs.iter().any(|(role, _)| *role == Role::Tokens) {
+        return Err(unusable("it has no input input_ids".into()));
+    }
+    Ok(inputs)
+}
