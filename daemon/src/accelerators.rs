@@ -1,7 +1,6 @@
 //! Which accelerator runs the models: named by the configuration, or measured here.
 
 use std::fmt::Write as _;
-use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::{Duration, Instant};
 
@@ -58,17 +57,17 @@ impl From<Wanted> for String {
 
 /// Opens the cache of compiled models, in the state folder.
 pub fn cache(config: &Config) -> CompilationCache {
-    CompilationCache::open(cache_folder(config), CACHE_BYTES)
+    CompilationCache::open(config.gateway.state_dir.join("compiled"), CACHE_BYTES)
 }
 
-fn cache_folder(config: &Config) -> PathBuf {
-    config.gateway.state_dir.join("compiled")
-}
-
-/// Returns where a model runs by the configuration; measures it, once for each model, set of accelerators and
-/// preference, where the configuration leaves that open.
-pub fn site(config: &Config, candidate: impl FnOnce() -> anyhow::Result<Candidate>) -> anyhow::Result<Site> {
-    let on = |accelerator| Site { accelerator, cache: Some(cache(config)) };
+/// Returns where a model runs by the configuration. Where that leaves it open, it is measured: with a cache once
+/// for each model, set of accelerators and preference.
+pub fn site(
+    config: &Config,
+    cache: Option<CompilationCache>,
+    candidate: impl FnOnce() -> anyhow::Result<Candidate>,
+) -> anyhow::Result<Site> {
+    let on = |accelerator| Site { accelerator, cache: cache.clone() };
     if let Wanted::Named(accelerator) = config.models.accelerator {
         return Ok(on(accelerator));
     }
@@ -82,7 +81,6 @@ pub fn site(config: &Config, candidate: impl FnOnce() -> anyhow::Result<Candidat
         return Ok(on(Accelerator::Cpu));
     }
     let candidate = candidate()?;
-    let cache = cache(config);
     let versions = present.iter().fold(String::new(), |mut all, one| {
         let _ = write!(all, "{} {} {};", one.accelerator, one.device, one.version);
         all
@@ -90,29 +88,35 @@ pub fn site(config: &Config, candidate: impl FnOnce() -> anyhow::Result<Candidat
     let model = sha256(&candidate.onnx);
     let device = format!("choice for {}", config.models.preference.name());
     let key = CacheKey { model: &model, device: &device, version: &versions };
-    let known = cache.get(&key).and_then(|name| String::from_utf8(name).ok()?.parse().ok());
+    let known = cache.as_ref().and_then(|cache| String::from_utf8(cache.get(&key)?).ok()?.parse().ok());
     if let Some(accelerator) = known {
         return Ok(on(accelerator));
     }
-    let choice = measured(&candidate, present.iter().map(|one| one.accelerator), &cache, config)?;
+    let choice = measured(&candidate, present.iter().map(|one| one.accelerator), cache.as_ref(), config)?;
     tracing::info!(accelerator = %choice.accelerator, reasons = ?choice.reasons, "accelerator chosen");
-    cache.put(&key, choice.accelerator.to_string().as_bytes());
+    if let Some(cache) = &cache {
+        cache.put(&key, choice.accelerator.to_string().as_bytes());
+    }
     Ok(on(choice.accelerator))
 }
 
 fn measured(
     candidate: &Candidate,
     accelerators: impl Iterator<Item = Accelerator>,
-    cache: &CompilationCache,
+    cache: Option<&CompilationCache>,
     config: &Config,
 ) -> anyhow::Result<Choice> {
     let (mut measurements, mut reasons) = (Vec::new(), Vec::new());
     for accelerator in accelerators {
         let source = Source { onnx: &candidate.onnx, tflite: None };
-        let placed = accelerator.place(source, std::slice::from_ref(&candidate.sample), Some(cache))?;
-        match &placed.placement().why {
-            None => measurements.push(measure(&placed, &candidate.sample, TRIAL)?.measurement),
-            Some(why) => reasons.push(format!("{accelerator}: {why}")),
+        let placed = accelerator.place(source, std::slice::from_ref(&candidate.sample), cache)?;
+        if let Some(why) = &placed.placement().why {
+            reasons.push(format!("{accelerator}: {why}"));
+            continue;
+        }
+        match measure(&placed, &candidate.sample, TRIAL) {
+            Ok(trial) => measurements.push(trial.measurement),
+            Err(error) => reasons.push(format!("{accelerator}: {error:#}")),
         }
     }
     let mut choice = choose(&measurements, config.models.preference);

@@ -10,7 +10,7 @@ use anyhow::Context as _;
 use glassd_core::gateway::{Gateway, Input, Settings};
 use glassd_core::link::Write;
 use glassd_core::{GlassesId, Timestamp};
-use glassd_inference::Detector;
+use glassd_inference::{CompilationCache, Detector};
 use glassd_policies::Policies;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -60,7 +60,7 @@ impl Daemon {
     /// Starts everything that the configuration names.
     pub async fn start(config: &Config, extras: Extras) -> anyhow::Result<Self> {
         let clock = Clock::start();
-        let detector = load_detector(config)?;
+        let detector = load_detector(config, Some(accelerators::cache(config)))?;
         let policies = load_policies(config)?;
         let privacy = crate::privacy::at_start(config);
         let mut gateway = Gateway::new(settings(config, &detector, policies, clock.now()), clock.now());
@@ -165,16 +165,17 @@ impl Daemon {
     }
 }
 
-/// Loads the detector that the configuration names, and checks it before it is trusted.
-pub fn load_detector(config: &Config) -> anyhow::Result<Detector> {
+/// Loads the detector that the configuration names, and checks it before it is trusted. Without a cache nothing is
+/// written.
+pub fn load_detector(config: &Config, cache: Option<CompilationCache>) -> anyhow::Result<Detector> {
     let name = &config.models.detector;
     let detector = if name == "embedded" {
-        let site = accelerators::site(config, || Ok(glassd_inference::embedded_candidate()?))?;
+        let site = accelerators::site(config, cache, || Ok(glassd_inference::embedded_candidate()?))?;
         glassd_inference::embedded_on(&site).context("the embedded detector")?
     } else {
         let store = crate::models::store(config)?;
         let in_store = || format!("models.detector = {name:?}");
-        let site = accelerators::site(config, || store.candidate(name).with_context(in_store))?;
+        let site = accelerators::site(config, cache, || store.candidate(name).with_context(in_store))?;
         store.on(site).detector(name).with_context(in_store)?
     };
     let placement = detector.placement();

@@ -182,7 +182,7 @@ fn policies(config: &Config) -> anyhow::Result<String> {
 }
 
 fn detector(config: &Config) -> anyhow::Result<String> {
-    let detector = crate::daemon::load_detector(config)?;
+    let detector = crate::daemon::load_detector(config, None)?;
     Ok(format!("{} with {} labels", config.models.detector, detector.labels().len()))
 }
 

@@ -9,8 +9,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use glassd_inference::{
-    Accelerator, DatumType, Delegate, InferenceError, LoadError, Signature, Tensor, survey,
+    Accelerator, DatumType, Delegate, InferenceError, LoadError, Signature, Source, Tensor, survey,
 };
+use prost::Message as _;
+use tract_onnx::pb;
 
 const PLAIN: Accelerator = Accelerator::LiteRt { delegate: Delegate::None };
 const DELEGATED: Accelerator = Accelerator::LiteRt { delegate: Delegate::External };
@@ -48,6 +50,7 @@ fn a_model_runs_with_and_without_a_delegate() {
     let Some(runtime) = built(folder.path(), "runtime") else { return };
     let delegate = built(folder.path(), "delegate").unwrap();
     alone("runs_plainly", &[("GLASSD_LITERT_LIBRARY", &runtime)]);
+    alone("is_held_against_the_processor", &[("GLASSD_LITERT_LIBRARY", &runtime)]);
     let both = [("GLASSD_LITERT_LIBRARY", runtime.as_path()), ("GLASSD_LITERT_DELEGATE", &delegate)];
     alone("runs_delegated", &both);
     // A library that is no delegate, and one that is no runtime.
@@ -88,6 +91,69 @@ fn runs_plainly() {
     assert_eq!(present.version, "test 1");
     let absent = survey.absent.iter().find(|one| one.accelerator == DELEGATED).unwrap();
     assert!(absent.why.contains("GLASSD_LITERT_DELEGATE"), "{}", absent.why);
+}
+
+/// Gives four levels back as they are.
+fn identity() -> Vec<u8> {
+    let side = |side| pb::tensor_shape_proto::Dimension {
+        value: Some(pb::tensor_shape_proto::dimension::Value::DimValue(side)),
+        ..Default::default()
+    };
+    let shape = Some(pb::TensorShapeProto { dim: vec![side(1), side(4)] });
+    let tensor = pb::type_proto::Tensor { elem_type: pb::tensor_proto::DataType::Uint8 as i32, shape };
+    let kind = pb::TypeProto { value: Some(pb::type_proto::Value::TensorType(tensor)), ..Default::default() };
+    let value = |name: &str| pb::ValueInfoProto {
+        name: name.into(),
+        r#type: Some(kind.clone()),
+        ..Default::default()
+    };
+    let node = pb::NodeProto {
+        op_type: "Identity".into(),
+        input: vec!["x".into()],
+        output: vec!["y".into()],
+        ..Default::default()
+    };
+    let graph = pb::GraphProto {
+        node: vec![node],
+        input: vec![value("x")],
+        output: vec![value("y")],
+        ..Default::default()
+    };
+    let opset = pb::OperatorSetIdProto { domain: String::new(), version: 13 };
+    let model =
+        pb::ModelProto { ir_version: 8, opset_import: vec![opset], graph: Some(graph), ..Default::default() };
+    model.encode_to_vec()
+}
+
+#[test]
+#[ignore = "run by the test above, in a process of its own"]
+fn is_held_against_the_processor() {
+    let onnx = identity();
+    let placed = |factor, samples: &[Vec<Tensor>]| {
+        PLAIN.place(Source { onnx: &onnx, tflite: Some(&model(factor)) }, samples, None).unwrap()
+    };
+    let sample = [vec![input([1, 2, 3, 40])]];
+    // What doubles is not what gives back.
+    let wrong = placed(2, &sample);
+    assert_eq!(wrong.accelerator(), Accelerator::Cpu);
+    let why = wrong.placement().why.clone().unwrap();
+    assert!(why.contains("differs from the processor's by up to 40 levels"), "{why}");
+    // What fails on the sample does not serve, although it would fall back.
+    let failing = placed(1, &[vec![input([99, 0, 0, 0])]]);
+    assert_eq!(failing.accelerator(), Accelerator::Cpu);
+    assert!(failing.placement().why.is_some());
+
+    let right = placed(1, &sample);
+    assert_eq!((right.accelerator(), right.placement().agreement.unwrap().samples), (PLAIN, 1));
+    // It fails in the middle of its work: the processor takes over, and says so.
+    let mut session = right.open().unwrap();
+    for levels in [[5, 6, 7, 8], [99, 6, 7, 8], [9, 9, 9, 9]] {
+        let outputs = session.run([input(levels)]).unwrap();
+        assert_eq!(outputs[0].as_bytes(), levels);
+    }
+    let placement = session.placement();
+    assert_eq!((placement.asked, placement.serves), (PLAIN, Accelerator::Cpu));
+    assert!(placement.why.is_some());
 }
 
 #[test]
