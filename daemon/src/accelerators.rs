@@ -64,10 +64,10 @@ pub fn cache(config: &Config) -> CompilationCache {
 /// for each model, set of accelerators and preference.
 pub fn site(
     config: &Config,
-    cache: Option<CompilationCache>,
+    cache: Option<&CompilationCache>,
     candidate: impl FnOnce() -> anyhow::Result<Candidate>,
 ) -> anyhow::Result<Site> {
-    let on = |accelerator| Site { accelerator, cache: cache.clone() };
+    let on = |accelerator| Site { accelerator, cache: cache.cloned() };
     if let Wanted::Named(accelerator) = config.models.accelerator {
         return Ok(on(accelerator));
     }
@@ -88,13 +88,13 @@ pub fn site(
     let model = sha256(&candidate.onnx);
     let device = format!("choice for {}", config.models.preference.name());
     let key = CacheKey { model: &model, device: &device, version: &versions };
-    let known = cache.as_ref().and_then(|cache| String::from_utf8(cache.get(&key)?).ok()?.parse().ok());
+    let known = cache.and_then(|cache| String::from_utf8(cache.get(&key)?).ok()?.parse().ok());
     if let Some(accelerator) = known {
         return Ok(on(accelerator));
     }
-    let choice = measured(&candidate, present.iter().map(|one| one.accelerator), cache.as_ref(), config)?;
+    let choice = measured(&candidate, present.iter().map(|one| one.accelerator), cache, config)?;
     tracing::info!(accelerator = %choice.accelerator, reasons = ?choice.reasons, "accelerator chosen");
-    if let Some(cache) = &cache {
+    if let Some(cache) = cache {
         cache.put(&key, choice.accelerator.to_string().as_bytes());
     }
     Ok(on(choice.accelerator))

@@ -60,7 +60,7 @@ impl Daemon {
     /// Starts everything that the configuration names.
     pub async fn start(config: &Config, extras: Extras) -> anyhow::Result<Self> {
         let clock = Clock::start();
-        let detector = load_detector(config, Some(accelerators::cache(config)))?;
+        let detector = load_detector(config, Some(&accelerators::cache(config)))?;
         let policies = load_policies(config)?;
         let privacy = crate::privacy::at_start(config);
         let mut gateway = Gateway::new(settings(config, &detector, policies, clock.now()), clock.now());
@@ -167,7 +167,7 @@ impl Daemon {
 
 /// Loads the detector that the configuration names, and checks it before it is trusted. Without a cache nothing is
 /// written.
-pub fn load_detector(config: &Config, cache: Option<CompilationCache>) -> anyhow::Result<Detector> {
+pub fn load_detector(config: &Config, cache: Option<&CompilationCache>) -> anyhow::Result<Detector> {
     let name = &config.models.detector;
     let detector = if name == "embedded" {
         let site = accelerators::site(config, cache, || Ok(glassd_inference::embedded_candidate()?))?;

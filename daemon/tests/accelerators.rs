@@ -73,7 +73,7 @@ fn the_processor_serves_where_the_accelerator_asked_for_cannot() {
     config.gateway.state_dir = state.path().to_owned();
     let asked = Accelerator::LiteRt { delegate: Delegate::None };
     config.models.accelerator = Wanted::Named(asked);
-    let detector = glassd::daemon::load_detector(&config, Some(cache(&config))).unwrap();
+    let detector = glassd::daemon::load_detector(&config, Some(&cache(&config))).unwrap();
     let placement = detector.placement();
     assert_eq!((placement.asked, placement.serves), (asked, Accelerator::Cpu));
     assert!(placement.why.as_deref().unwrap().contains(".tflite"), "{placement:?}");
@@ -94,7 +94,7 @@ fn a_choice_is_measured_once() {
     config.gateway.state_dir = state.path().to_owned();
     let timed = || {
         let started = Instant::now();
-        let site = site(&config, Some(cache(&config)), || Ok(embedded_candidate()?)).unwrap();
+        let site = site(&config, Some(&cache(&config)), || Ok(embedded_candidate()?)).unwrap();
         (site.accelerator, started.elapsed())
     };
     let (first, second) = (timed(), timed());
