@@ -9,8 +9,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use glassd_core::gateway::{Gateway, Input, Settings};
 use glassd_core::link::Write;
-use glassd_core::{GlassesId, Timestamp};
-use glassd_inference::{CompilationCache, Detector};
+use glassd_core::{GlassesId, Timestamp, Vocabulary};
 use glassd_policies::Policies;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -26,7 +25,7 @@ use crate::mqtt::{BrokerAddress, Credentials, Topics, Uplink, UplinkSettings};
 use crate::outbox::{Outbox, OutboxSettings};
 use crate::systemd::ServiceManager;
 use crate::telemetry::Metrics;
-use crate::vision::{self, Vision};
+use crate::vision::Vision;
 
 /// Writes that wait for a link. Full-queue rule: see [`Io::links`].
 pub const MAX_WRITES: usize = 32;
@@ -60,15 +59,19 @@ impl Daemon {
     /// Starts everything that the configuration names.
     pub async fn start(config: &Config, extras: Extras) -> anyhow::Result<Self> {
         let clock = Clock::start();
-        let detector = load_detector(config, Some(&accelerators::cache(config)))?;
+        let cache = accelerators::cache(config);
+        let (perception, mut models) = crate::models::perception(config, Some(&cache))?;
+        let vocabulary = crate::models::admitted(&mut models, &config.models.detector)?;
         let policies = load_policies(config)?;
         let privacy = crate::privacy::at_start(config);
-        let mut gateway = Gateway::new(settings(config, &detector, policies, clock.now()), clock.now());
+        let mut gateway = Gateway::new(settings(config, vocabulary, policies, clock.now()), clock.now());
 
         let (events, loop_events) = mpsc::channel(MAX_EVENTS);
         let (outbox_events, outbox_done) = mpsc::channel(MAX_EVENTS);
         let (uplink_events, uplink_done) = mpsc::channel(MAX_EVENTS);
-        let vision = Vision::spawn(detector, events.clone())?;
+        let metrics = Arc::new(Metrics::default());
+        let serving = Arc::clone(&metrics.serving);
+        let vision = Vision::spawn(perception, models, clock, serving, events.clone())?;
         let opened = Outbox::open(&OutboxSettings::new(config.outbox_path()), outbox_events)
             .with_context(|| format!("gateway.state_dir = {}", config.gateway.state_dir.display()))?;
         if let Some(aside) = &opened.set_aside {
@@ -78,7 +81,6 @@ impl Daemon {
         let uplink = Uplink::spawn(uplink_settings(config, &broker)?, uplink_events);
 
         let mut tasks = Vec::new();
-        let metrics = Arc::new(Metrics::default());
         let http = if config.http.listen.is_empty() {
             None
         } else {
@@ -165,29 +167,6 @@ impl Daemon {
     }
 }
 
-/// Loads the detector that the configuration names, and checks it before it is trusted. Without a cache nothing is
-/// written.
-pub fn load_detector(config: &Config, cache: Option<&CompilationCache>) -> anyhow::Result<Detector> {
-    let name = &config.models.detector;
-    let detector = if name == "embedded" {
-        let site = accelerators::site(config, cache, || Ok(glassd_inference::embedded_candidate()?))?;
-        glassd_inference::embedded_on(&site).context("the embedded detector")?
-    } else {
-        let store = crate::models::store(config)?;
-        let in_store = || format!("models.detector = {name:?}");
-        let site = accelerators::site(config, cache, || store.candidate(name).with_context(in_store))?;
-        store.on(site).detector(name).with_context(in_store)?
-    };
-    let placement = detector.placement();
-    match &placement.why {
-        None => tracing::info!(accelerator = %placement.serves, "detector loaded"),
-        Some(why) => {
-            tracing::warn!(asked = %placement.asked, accelerator = %placement.serves, why, "accelerator does not serve");
-        }
-    }
-    Ok(detector)
-}
-
 /// Loads the built-in policies and the files that replace some of them.
 pub fn load_policies(config: &Config) -> anyhow::Result<Policies> {
     let mut policies = Policies::default();
@@ -203,10 +182,10 @@ fn load_policy(path: &Path) -> anyhow::Result<glassd_policies::PolicyFile> {
     glassd_policies::PolicyFile::parse(&text).with_context(|| format!("in the policy {}", path.display()))
 }
 
-fn settings(config: &Config, detector: &Detector, policies: Policies, now: Timestamp) -> Settings {
+fn settings(config: &Config, vocabulary: Vocabulary, policies: Policies, now: Timestamp) -> Settings {
     Settings {
         policies,
-        vocabulary: vision::vocabulary(detector),
+        vocabulary,
         utc_offset_minutes: utc_offset_minutes(now),
         privacy: crate::privacy::at_start(config),
         button_question: config.gateway.button_question.clone(),

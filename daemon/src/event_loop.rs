@@ -23,7 +23,7 @@ pub const MAX_EVENTS: usize = 256;
 pub enum Event {
     /// Something for the core, from a link.
     Input(Input),
-    /// The vision thread did a job.
+    /// A vision or accelerator thread did a job.
     Vision(Done),
     /// The outbox did, or could not do, what it was asked.
     Outbox(OutboxEvent),

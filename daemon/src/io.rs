@@ -36,7 +36,7 @@ pub enum Observation {
 pub struct Io {
     /// Where writes to the glasses go. Full-queue rule: the link is stuck, the write is dropped and counted.
     pub links: BTreeMap<GlassesId, mpsc::Sender<Write>>,
-    /// The vision thread.
+    /// The threads that look at frames.
     pub vision: Vision,
     /// The outbox thread.
     pub outbox: Outbox,
@@ -151,7 +151,9 @@ impl Io {
                 None
             }
             Output::Probe(frame) => self.vision.submit(Job::Probe(frame)).map(into_input),
-            Output::Perceive(frame) => self.vision.submit(Job::Perceive(frame)).map(into_input),
+            Output::Perceive { frame, urgency } => {
+                self.vision.submit(Job::Perceive { frame, urgency }).map(into_input)
+            }
             Output::PrepareImage { query, frame, compression } => {
                 self.vision.submit(Job::Prepare { query, frame, compression }).map(into_input)
             }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::IsTerminal;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use glassd_core::gateway::Counters;
@@ -16,6 +16,8 @@ use prometheus_client::registry::Registry;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
+
+use crate::vision::ServingMetrics;
 
 /// What is logged where `RUST_LOG` does not say otherwise. Without it tract's traces flood the journal; and rumqttd
 /// calls every client that leaves an error.
@@ -63,8 +65,10 @@ struct StageLabel {
     stage: &'static str,
 }
 
-/// Histograms of the stages, from 0.1 ms to 26 s.
+/// Histograms of the stages, from 0.1 ms to 26 s, and what serving models costs.
 pub struct Metrics {
+    /// What the accelerators' threads count.
+    pub serving: Arc<ServingMetrics>,
     registry: Mutex<Registry>,
     stages: Family<StageLabel, Histogram, fn() -> Histogram>,
 }
@@ -86,7 +90,9 @@ impl Default for Metrics {
         let stages = Family::new_with_constructor(constructor);
         let mut registry = Registry::with_prefix("glassd");
         registry.register("stage_seconds", "Duration of a stage", stages.clone());
-        Self { registry: Mutex::new(registry), stages }
+        let serving = Arc::new(ServingMetrics::default());
+        serving.register(&mut registry);
+        Self { serving, registry: Mutex::new(registry), stages }
     }
 }
 

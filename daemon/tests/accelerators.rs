@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use glassd::accelerators::{Wanted, cache, site};
 use glassd::config::Config;
+use glassd_inference::serving::ModelEvent;
 use glassd_inference::{Accelerator, Delegate, Power, embedded_candidate, survey};
 use serde_json::Value;
 
@@ -73,10 +74,15 @@ fn the_processor_serves_where_the_accelerator_asked_for_cannot() {
     config.gateway.state_dir = state.path().to_owned();
     let asked = Accelerator::LiteRt { delegate: Delegate::None };
     config.models.accelerator = Wanted::Named(asked);
-    let detector = glassd::daemon::load_detector(&config, Some(&cache(&config))).unwrap();
-    let placement = detector.placement();
-    assert_eq!((placement.asked, placement.serves), (asked, Accelerator::Cpu));
-    assert!(placement.why.as_deref().unwrap().contains(".tflite"), "{placement:?}");
+    let (_, mut models) = glassd::models::perception(&config, Some(&cache(&config))).unwrap();
+    assert_eq!(models.accelerator(), asked);
+    glassd::models::admitted(&mut models, "embedded").unwrap();
+    let events = models.take_events();
+    let why = events.iter().find_map(|event| match event {
+        ModelEvent::FellBack { name, why } => (name == "embedded").then_some(why),
+        ModelEvent::Loaded { .. } | ModelEvent::Unloaded { .. } => None,
+    });
+    assert!(why.unwrap().contains(".tflite"), "{events:?}");
 }
 
 #[test]

@@ -14,7 +14,9 @@ mod spearman;
 use std::path::Path;
 use std::process::ExitCode;
 
-use glassd_inference::{Calibration, Check, Embedding, ModelEntry, Part, Task, TextEncoder, Thresholds};
+use glassd_inference::{
+    Batch, Calibration, Check, Embedding, ModelEntry, Part, Task, TextEncoder, Thresholds,
+};
 
 use report::{Arguments, Report};
 
@@ -77,5 +79,7 @@ fn entry() -> ModelEntry {
         thresholds: Thresholds::default(),
         calibration: Calibration::default(),
         check: Check::default(),
+        batch: Batch::default(),
+        memory_mb: None,
     }
 }

@@ -23,7 +23,7 @@ mod report;
 
 use std::process::ExitCode;
 
-use glassd_inference::{Calibration, Check, InputContract, ModelEntry, Task, Thresholds};
+use glassd_inference::{Batch, Calibration, Check, InputContract, ModelEntry, Task, Thresholds};
 
 use report::{Arguments, Report};
 
@@ -57,5 +57,7 @@ fn unnamed(task: Task, input: InputContract, thresholds: Thresholds) -> ModelEnt
         thresholds,
         calibration: Calibration::default(),
         check: Check::default(),
+        batch: Batch::default(),
+        memory_mb: None,
     }
 }

@@ -182,8 +182,9 @@ fn policies(config: &Config) -> anyhow::Result<String> {
 }
 
 fn detector(config: &Config) -> anyhow::Result<String> {
-    let detector = crate::daemon::load_detector(config, None)?;
-    Ok(format!("{} with {} labels", config.models.detector, detector.labels().len()))
+    let (_, mut models) = crate::models::perception(config, None)?;
+    let vocabulary = crate::models::admitted(&mut models, &config.models.detector)?;
+    Ok(format!("{} with {} labels", config.models.detector, vocabulary.labels.len()))
 }
 
 fn free(listen: &str, key: &str) -> anyhow::Result<String> {

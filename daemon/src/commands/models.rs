@@ -1,11 +1,12 @@
 //! `glassd models list|verify`; `quantize` has a module of its own.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use glassd_inference::{Accelerator, Isa};
+use glassd_inference::{Accelerator, Isa, Manifest, Named};
 
 use crate::cli::ModelsCommand;
 use crate::config::Config;
@@ -25,8 +26,19 @@ fn list(config: &Config) -> anyhow::Result<ExitCode> {
     print_entry("embedded", embedded.entry());
     if !config.models.manifest.as_os_str().is_empty() {
         let store = crate::models::store(config)?;
-        for entry in &store.manifest().models {
+        let manifest = store.manifest();
+        for entry in &manifest.models {
             print_entry(&entry.name, entry);
+        }
+        for entry in &manifest.ensembles {
+            let members = entry.members.iter().map(|member| format!("{} × {}", member.model, member.weight));
+            println!("{:28} all of   {}", entry.name, members.collect::<Vec<_>>().join(", "));
+        }
+        for entry in &manifest.variants {
+            let all: f32 = entry.arms.iter().map(|arm| arm.weight).sum();
+            let share = |weight: f32| 100.0 * weight / all;
+            let arms = entry.arms.iter().map(|arm| format!("{} {:.0} %", arm.model, share(arm.weight)));
+            println!("{:28} one of   {}", entry.name, arms.collect::<Vec<_>>().join(", "));
         }
     }
     Ok(ExitCode::SUCCESS)
@@ -55,9 +67,9 @@ fn verify(config: &Config, only: Option<&str>) -> anyhow::Result<ExitCode> {
     }
     if !config.models.manifest.as_os_str().is_empty() {
         let store = crate::models::store(config)?;
-        for entry in store.manifest().models.iter().filter(|entry| only.is_none_or(|name| name == entry.name))
-        {
-            tell(&entry.name, store.verify(entry).map_err(|error| error.to_string()));
+        for name in models_behind(store.manifest(), only) {
+            let entry = store.manifest().model(&name).expect("the manifest was checked when it was read");
+            tell(&name, store.verify(entry).map_err(|error| error.to_string()));
         }
     }
     anyhow::ensure!(
@@ -66,6 +78,22 @@ fn verify(config: &Config, only: Option<&str>) -> anyhow::Result<ExitCode> {
         only.unwrap_or_default()
     );
     Ok(if refused == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// The models that a name stands for, or all; each once, in the manifest's order. That ensembles and variants are made
+/// of what exists was checked when the manifest was read.
+fn models_behind(manifest: &Manifest, only: Option<&str>) -> Vec<String> {
+    let Some(name) = only else { return manifest.models.iter().map(|entry| entry.name.clone()).collect() };
+    let parts = match manifest.named(name) {
+        Some(Named::Model(entry)) => return vec![entry.name.clone()],
+        Some(Named::Ensemble(entry)) => entry.members.iter().map(|member| &member.model).collect(),
+        Some(Named::Variant(entry)) => entry.arms.iter().map(|arm| &arm.model).collect(),
+        None => Vec::new(),
+    };
+    let behind: BTreeSet<String> =
+        parts.into_iter().flat_map(|part: &String| models_behind(manifest, Some(part))).collect();
+    let in_order = manifest.models.iter().filter(|entry| behind.contains(&entry.name));
+    in_order.map(|entry| entry.name.clone()).collect()
 }
 
 fn explain(config: &Config, name: &str, json: bool, seconds: f64) -> anyhow::Result<ExitCode> {

@@ -61,7 +61,11 @@ pub const KEYS: &[Key] = &[
         "address:port, or empty",
         "Where /metrics, /healthz and /readyz are served; empty for nowhere.",
     ),
-    key("models.detector", "\"embedded\", or a name of the manifest", "The model that sees."),
+    key(
+        "models.detector",
+        "\"embedded\", or a name of the manifest",
+        "What sees: a model, an ensemble, or a variant that gives each pair of glasses one of several.",
+    ),
     key("models.manifest", "a path, or empty", "Manifest of installed models."),
     key(
         "models.directory",
@@ -77,6 +81,21 @@ pub const KEYS: &[Key] = &[
         "models.preference",
         "\"low-power\", \"fast-single-answer\" or \"sustained-speed\"",
         "What auto chooses for.",
+    ),
+    key(
+        "models.memory_mb",
+        "1 to 1000000",
+        "Memory of loaded models, in millions of bytes. One that is needed and not there takes the place of the least recently used.",
+    ),
+    key(
+        "models.cache_lifetime_ms",
+        "0 to 60000",
+        "How long what was seen stands for pictures like it; 0 for never. What a question waits for is always looked at anew.",
+    ),
+    key(
+        "models.cache_distance",
+        "0 to 64",
+        "Most bits in which the perceptual hashes of such pictures differ.",
     ),
     key(
         "policies.files",

@@ -61,6 +61,11 @@ pub fn validate(config: &Config) -> Vec<Problem> {
     check(!c.models.detector.is_empty(), "models.detector", &c.models.detector);
     let embedded = c.models.detector == "embedded" || !c.models.manifest.as_os_str().is_empty();
     check(embedded, "models.manifest", &c.models.manifest);
+    let models = &c.models;
+    check((1..=1_000_000).contains(&models.memory_mb), "models.memory_mb", &models.memory_mb);
+    let lifetime = models.cache_lifetime_ms;
+    check(lifetime <= 60_000, "models.cache_lifetime_ms", &lifetime);
+    check(models.cache_distance <= 64, "models.cache_distance", &models.cache_distance);
     let names: BTreeSet<_> = c.glasses.iter().map(|glasses| &glasses.name).collect();
     if names.len() < c.glasses.len() {
         problems.push(Problem { key: "glasses".to_owned(), what: "two pairs have the same name".to_owned() });

@@ -87,7 +87,7 @@ fn json_packet(topic: String, qos: QoS, value: &Value) -> Publish {
 /// |---|---|
 /// | `link` | `connected`: bool |
 /// | `frame_rate` | `fps`, `mode`, `why`: list of reasons |
-/// | `detection` | `frame`: number, `objects`: list of `label`, `colour`, `probability`, `bounds` |
+/// | `detection` | `frame`: number, `objects`: list of `label`, `colour`, `probability`, `bounds`; `how`: list of reasons |
 /// | `button` | |
 pub fn event_of(notice: &Notice) -> Option<(GlassesId, Value)> {
     let (glasses, event) = match notice {
@@ -99,7 +99,8 @@ pub fn event_of(notice: &Notice) -> Option<(GlassesId, Value)> {
             (glasses, json!({"event": "frame_rate", "fps": rate.fps, "mode": rate.mode, "why": why}))
         }
         Notice::Scene { glasses, frame, scene } => {
-            (glasses, json!({"event": "detection", "frame": frame.0, "objects": scene.objects}))
+            let how: Vec<String> = scene.how.iter().map(ToString::to_string).collect();
+            (glasses, json!({"event": "detection", "frame": frame.0, "objects": scene.objects, "how": how}))
         }
         Notice::Button(glasses) => (glasses, json!({"event": "button"})),
         Notice::FrameArrived { .. }

@@ -73,8 +73,9 @@ impl Driven {
                     frame: frame.id,
                     result: Ok(Probe { motion: 0.5, sharpness: 1.0, light: 0.5 }),
                 }),
-                Output::Perceive(frame) => {
-                    Some(Input::Perceived { frame: frame.id, result: Ok(Scene::default()) })
+                Output::Perceive { frame, .. } => {
+                    let scene = Scene { seen_at: frame.taken_at, ..Scene::default() };
+                    Some(Input::Perceived { frame: frame.id, result: Ok(scene) })
                 }
                 Output::PrepareImage { query, frame, .. } => {
                     Some(Input::ImagePrepared { query, result: Ok(frame.jpeg.to_vec()) })

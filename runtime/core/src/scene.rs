@@ -1,5 +1,6 @@
 //! What perception saw in a frame, in words the skills can use.
 
+use glassd_policies::Reason;
 use serde::{Deserialize, Serialize};
 
 use crate::time::Timestamp;
@@ -49,6 +50,10 @@ pub struct Scene {
     pub seen_at: Timestamp,
     /// The objects, most probable first.
     pub objects: Vec<Object>,
+    /// What is worth telling about how it was seen: which of several models looked, or that a picture like this one
+    /// was looked at a moment ago.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub how: Vec<Reason>,
 }
 
 /// The words a model can use: what is not in here it cannot deny having seen.

@@ -4,13 +4,13 @@ mod support;
 
 use std::time::Duration;
 
-use glassd_core::QueryId;
-use glassd_core::gateway::{Counter, FrameFailure, Input, Notice, Probe};
+use glassd_core::gateway::{Counter, FrameFailure, Input, Notice, Probe, Urgency};
 use glassd_core::link::answer_text::Kind;
 use glassd_core::link::{Characteristic, DropReason};
 use glassd_core::query::{Ending, MAX_QUESTION};
 use glassd_core::wire::Outcome;
-use glassd_policies::{Privacy, Route};
+use glassd_core::{QueryId, Scene};
+use glassd_policies::{Privacy, Reason, Route};
 use support::{World, glasses, object, scene};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -21,6 +21,16 @@ fn world() -> World {
     world.scenes.insert(glasses("amber"), scene(&[object("red", "ball", 0.98), object("red", "ball", 0.97)]));
     world.connect("amber");
     world.run(SECOND);
+    world
+}
+
+/// Models hang, and what was seen is too old for a question.
+fn world_of_long_ago() -> World {
+    let mut world = world();
+    world.models_hang = true;
+    world.run(2 * SECOND);
+    world.urgencies.clear();
+    world.looked_at.clear();
     world
 }
 
@@ -121,6 +131,67 @@ fn two_pairs_of_glasses_do_not_see_through_each_other() {
     let third = world.ask("", "What do you see?");
     world.run(5 * SECOND);
     assert_eq!(world.ended(third).ending, Ending::Refused);
+}
+
+#[test]
+fn what_a_question_waits_for_is_promised_and_outlives_newer_frames() {
+    let mut world = world_of_long_ago();
+    let query = world.ask("amber", "What do you see?");
+    world.run(2 * SECOND + SECOND / 2);
+    let promised =
+        world.urgencies.iter().position(|urgency| matches!(urgency, Urgency::Awaited { .. })).unwrap();
+    let rest: Vec<_> = world.urgencies.iter().skip(promised + 1).collect();
+    assert!(rest.len() > 5 && rest.iter().all(|urgency| **urgency == Urgency::Active), "{rest:?}");
+    let frame = world.looked_at[promised].id;
+    let how = vec![Reason::new("variant", "model", "small of seeing", "")];
+    let seen = scene(&[object("red", "ball", 0.98)]);
+    world.handle(Input::Perceived { frame, result: Ok(Scene { how: how.clone(), ..seen }) });
+    world.run(SECOND / 10);
+    let ended = world.ended(query);
+    assert_eq!((ended.answer.as_str(), ended.route), ("I see a red ball.", Some(Route::Local)));
+    assert!(ended.reasons.ends_with(&how), "{:?}", ended.reasons);
+}
+
+#[test]
+fn a_perception_that_came_too_late_is_counted_and_the_question_goes_on() {
+    let mut world = world_of_long_ago();
+    let query = world.ask("amber", "What do you see?");
+    world.run(SECOND);
+    let promised =
+        world.urgencies.iter().position(|urgency| matches!(urgency, Urgency::Awaited { .. })).unwrap();
+    let frame = world.looked_at[promised].id;
+    world.handle(Input::Perceived { frame, result: Err(FrameFailure::Expired) });
+    assert_eq!(world.count(Counter::FramesDropped("expired")), 1);
+    // The next frame is promised in its place.
+    world.run(SECOND);
+    let promises = world.urgencies.iter().filter(|urgency| matches!(urgency, Urgency::Awaited { .. }));
+    assert_eq!(promises.count(), 2);
+    world.run(5 * SECOND);
+    // Nobody looked: it is the cloud's, which is away for now.
+    assert!(world.ended.is_empty() && world.disk.contains_key(&query));
+    world.handle(Input::UplinkConnected);
+    world.run(SECOND);
+    assert_eq!(world.published.len(), 1);
+}
+
+#[test]
+fn what_was_remembered_is_as_old_as_the_picture_that_was_looked_at() {
+    let mut world = world_of_long_ago();
+    let query = world.ask("amber", "What do you see?");
+    world.run(SECOND);
+    let frame = world.looked_at.last().unwrap().clone();
+    let seen = |color, seen_at| Scene { seen_at, ..scene(&[object(color, "ball", 0.98)]) };
+    let remembered = Ok(seen("blue", frame.taken_at - 3 * SECOND));
+    world.handle(Input::Perceived { frame: frame.id, result: remembered });
+    world.run(SECOND / 2);
+    assert!(
+        world.ended.iter().all(|ended| ended.query != query),
+        "a picture of before the question answered it"
+    );
+    let frame = world.looked_at.last().unwrap().clone();
+    world.handle(Input::Perceived { frame: frame.id, result: Ok(seen("red", frame.taken_at)) });
+    world.run(SECOND / 10);
+    assert_eq!(world.ended(query).answer, "I see a red ball.");
 }
 
 #[test]

@@ -3,18 +3,20 @@
 use crate::accelerators::Site;
 use crate::detect::Detector;
 use crate::manifest::ModelEntry;
+use crate::memory::Loaded;
 use crate::store::{self, Candidate, VerifyError};
 
-const ONNX: &[u8] = include_bytes!("../models/scene.onnx");
+/// The name under which it serves; no model of a manifest can take it.
+pub const EMBEDDED: &str = "embedded";
 
 /// Prepares the embedded detector, trained by `glassd-train`: shapes and colours of the simulator's world. It is
 /// verified like any other, and refused only in a build that was tampered with.
 pub fn embedded() -> Result<Detector, VerifyError> {
-    embedded_on(&Site::default())
+    Ok(loaded(&Site::default())?.model)
 }
 
-/// Prepares the embedded detector for another place than the processor.
-pub fn embedded_on(site: &Site) -> Result<Detector, VerifyError> {
+/// Prepares it for an accelerator, and reckons its memory.
+pub(crate) fn loaded(site: &Site) -> Result<Loaded<Detector>, VerifyError> {
     store::trusted_embedded(&entry(), ONNX, site)
 }
 
@@ -26,3 +28,6 @@ pub fn embedded_candidate() -> Result<Candidate, VerifyError> {
 fn entry() -> ModelEntry {
     ModelEntry::parse(include_str!("../models/scene.toml")).expect("a test parses the embedded entry")
 }
+
+/// The model itself.
+pub(crate) const ONNX: &[u8] = include_bytes!("../models/scene.onnx");

@@ -5,12 +5,13 @@
 //! [`Classifier`] turn an image into detections and labels. Models are described by a [`Manifest`] and
 //! trusted only after [`ModelStore::verify`].
 //!
-//! [`quantise`] brings a model from FP32 to INT8.
+//! [`quantise`] brings a model from FP32 to INT8; [`serving`] decides which of many runs next, and which are in memory.
 //!
 //! It leaves out threads, queues and clocks (the daemon has them), and knows no glasses.
 //!
 //! Invariants:
-//! - nothing of a model file is looked at before its SHA-256 was found to be the manifest's;
+//! - nothing of a model file is used before its SHA-256 was found to be the manifest's: it is decoded while it is
+//!   hashed, and what was decoded is thrown away if the hash is another;
 //! - a model whose tensors do not fit its manifest entry is refused when it is prepared, not when it runs;
 //! - what an image cannot change is computed once, when the model is prepared.
 
@@ -27,10 +28,12 @@ mod faces;
 mod input;
 mod int8;
 mod manifest;
+mod memory;
 mod presence;
 pub mod quantise;
 mod read;
 mod sampling;
+pub mod serving;
 mod store;
 mod text_encoder;
 mod text_model;
@@ -46,7 +49,7 @@ pub use calibration::Calibration;
 pub use classify::Classifier;
 pub use coco::COCO_LABELS;
 pub use detect::{Detection, Detector};
-pub use embedded::{embedded, embedded_candidate, embedded_on};
+pub use embedded::{EMBEDDED, embedded, embedded_candidate};
 pub use embedding::Embedding;
 pub use explain::NodeReport;
 pub use faces::{Face, FaceFinder, FaceModels};
@@ -54,12 +57,14 @@ pub use faces::{Face, FaceFinder, FaceModels};
 pub use int8::bench;
 pub use int8::{Isa, Threads, ThreadsError};
 pub use manifest::{
-    BuiltinLabels, Check, Classes, ClassifyHead, DetectHead, Fit, InputContract, Labels, Layout, Level,
-    Manifest, ManifestError, ModelEntry, Order, Part, Task, Thresholds, Vocabulary,
+    Batch, BuiltinLabels, Check, Classes, ClassifyHead, DetectHead, EnsembleEntry, EnsembleMember, Fit,
+    InputContract, Labels, Layout, Level, Manifest, ManifestError, ModelEntry, Named, Order, Part, Task,
+    Thresholds, VariantArm, VariantEntry, Vocabulary,
 };
 pub use presence::{Presence, PresenceDetector};
 pub use read::{Line, ReadModels, Reader};
 pub use store::{Candidate, Flaw, ModelStore, Problem, VerifyError, sha256};
 pub use text_encoder::TextEncoder;
+pub use tokenizer::Tokenizer;
 pub use tract_onnx::prelude::{DatumType, Tensor};
 pub use zero_shot::{ZeroShot, ZeroShotModels};

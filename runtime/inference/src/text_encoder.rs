@@ -29,7 +29,7 @@ impl TextEncoder {
         let Task::Embed { tokens, .. } = entry.task else {
             return Err(LoadError::Task("text encoder"));
         };
-        let tokenizer = Tokenizer::parse(tokenizer).map_err(LoadError::Tokenizer)?;
+        let tokenizer = Tokenizer::parse(tokenizer)?;
         let most = tokens as usize;
         let lengths = if most > SHORT { vec![SHORT, most] } else { vec![most] };
         let model = TextModel::new(onnx, lengths[0], lengths.len())?;

@@ -66,7 +66,7 @@ impl ZeroShot {
             input,
             image: image.open().map_err(|error| LoadError::Unusable(error.to_string()))?,
             text,
-            tokenizer: Tokenizer::parse(models.tokenizer).map_err(LoadError::Tokenizer)?,
+            tokenizer: Tokenizer::parse(models.tokenizer)?,
             tokens,
             prompts: prompts.clone(),
             scale: *scale,

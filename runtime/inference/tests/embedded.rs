@@ -13,7 +13,8 @@ fn it_passes_the_checks_of_any_model() {
     assert_eq!(sha256(ONNX), entry.sha256);
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join(&entry.file), ONNX).unwrap();
-    let store = ModelStore::open(Manifest { models: vec![entry.clone()] }, folder.path());
+    let store =
+        ModelStore::open(Manifest { models: vec![entry.clone()], ..Manifest::default() }, folder.path());
     store.verify(&entry).unwrap();
 }
 

@@ -22,7 +22,8 @@ fn entry(onnx: &[u8]) -> ModelEntry {
 fn verified(entry: &ModelEntry, onnx: &[u8]) -> Result<(), (String, Problem)> {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join(&entry.file), onnx).unwrap();
-    let store = ModelStore::open(Manifest { models: vec![entry.clone()] }, folder.path());
+    let store =
+        ModelStore::open(Manifest { models: vec![entry.clone()], ..Manifest::default() }, folder.path());
     store.verify(entry).map_err(|error| (error.to_string(), error.problem))
 }
 
@@ -49,7 +50,8 @@ fn a_file_that_is_another_one_is_refused_before_it_is_parsed() {
 
 #[test]
 fn a_missing_file_or_name_is_told() {
-    let store = ModelStore::open(Manifest { models: vec![entry(ONNX)] }, "no-such-folder");
+    let store =
+        ModelStore::open(Manifest { models: vec![entry(ONNX)], ..Manifest::default() }, "no-such-folder");
     let message = |name: &str| store.detector(name).unwrap_err().to_string();
     assert_eq!(message("scene"), "model scene (scene.onnx): no such file in no-such-folder");
     assert_eq!(message("other"), "model other (no file): not in the manifest");
@@ -98,7 +100,8 @@ fn a_check_image_that_is_none_is_told() {
     let folder = tempfile::tempdir().unwrap();
     let mut entry = entry(ONNX);
     entry.check.image = Some("sample.jpg".into());
-    let store = ModelStore::open(Manifest { models: vec![entry.clone()] }, folder.path());
+    let store =
+        ModelStore::open(Manifest { models: vec![entry.clone()], ..Manifest::default() }, folder.path());
     let message = || store.verify(&entry).unwrap_err().to_string();
     std::fs::write(folder.path().join("scene.onnx"), ONNX).unwrap();
     assert!(message().contains("no such file"), "{}", message());

@@ -152,7 +152,7 @@ fn scene(detections: &[Detection], vocabulary: &Vocabulary, decision: f32) -> Sc
             bounds: BoundingBox { left, top, right, bottom },
         }
     };
-    Scene { seen_at: Timestamp::default(), objects: detections.iter().map(object).collect() }
+    Scene { seen_at: Timestamp::default(), objects: detections.iter().map(object).collect(), how: Vec::new() }
 }
 
 /// Prints how often two detectors that looked at the same pictures see the same objects.

@@ -18,7 +18,7 @@ pub struct Target {
 }
 
 /// All targets.
-pub const TARGETS: [Target; 7] = [
+pub const TARGETS: [Target; 8] = [
     Target { name: "omi", run: omi },
     Target { name: "wire-cbor", run: |bytes| wire(bytes, Encoding::Cbor) },
     Target { name: "wire-json", run: |bytes| wire(bytes, Encoding::Json) },
@@ -26,6 +26,7 @@ pub const TARGETS: [Target; 7] = [
     Target { name: "policy-file", run: policy_file },
     Target { name: "jpeg", run: jpeg },
     Target { name: "onnx", run: onnx },
+    Target { name: "tokenizer", run: tokenizer },
 ];
 
 /// Returns the target of this name.
@@ -192,6 +193,22 @@ fn onnx(bytes: &[u8]) -> u64 {
             Ok(nodes) => outcome(nodes.into_iter().map(|node| node.operation).collect::<Vec<_>>()),
             Err(error) => outcome(said(&error.to_string())),
         },
+        Err(error) => outcome(said(&error.to_string())),
+    }
+}
+
+/// A `tokenizer.json`, and after the first 0 a text: both from anywhere.
+fn tokenizer(bytes: &[u8]) -> u64 {
+    const MOST: usize = 16;
+    let mut parts = bytes.splitn(2, |byte| *byte == 0);
+    let described = parts.next().unwrap_or_default();
+    let text = String::from_utf8_lossy(parts.next().unwrap_or_default());
+    match glassd_inference::Tokenizer::parse(described) {
+        Ok(tokenizer) => {
+            let tokens = tokenizer.encode(&text, MOST);
+            assert!((2..=MOST).contains(&tokens.len()), "{} tokens", tokens.len());
+            outcome((tokens.len(), tokens.iter().min()))
+        }
         Err(error) => outcome(said(&error.to_string())),
     }
 }

@@ -64,8 +64,13 @@ fn onnx() {
 }
 
 #[test]
+fn tokenizer() {
+    check("tokenizer", 15);
+}
+
+#[test]
 fn every_target_has_its_test() {
-    let tested = ["omi", "wire-cbor", "wire-json", "answer-text", "policy-file", "jpeg", "onnx"];
+    let tested = ["omi", "wire-cbor", "wire-json", "answer-text", "policy-file", "jpeg", "onnx", "tokenizer"];
     assert_eq!(TARGETS.map(|target| target.name), tested);
 }
 

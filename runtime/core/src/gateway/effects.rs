@@ -31,6 +31,8 @@ impl Effects {
         self.count(Counter::FramesDropped(match failure {
             FrameFailure::Superseded => "superseded",
             FrameFailure::Undecodable { reason, .. } => reason,
+            FrameFailure::Expired => "expired",
+            FrameFailure::Refused(_) => "refused",
             FrameFailure::Inference(_) => "inference",
         }));
     }

@@ -8,7 +8,7 @@ use glassd_policies::{Decision, FrameKeepFacts, FrameRate, FrameRateFacts, Polic
 
 use super::counters::Counter;
 use super::effects::Effects;
-use super::io::{DeviceFacts, Frame, FrameFailure, Notice, Output, Probe};
+use super::io::{DeviceFacts, Frame, FrameFailure, Notice, Output, Probe, Urgency};
 use crate::ids::{FrameId, GlassesId, QueryId};
 use crate::link::{
     ButtonEvent, Characteristic, LinkCommand, LinkEvent, Orientation,
@@ -41,6 +41,8 @@ pub(super) struct Session {
     motion: f32,
     rate: Option<Decision<FrameRate>>,
     pending: BTreeMap<FrameId, Frame>,
+    /// The last frame that was perceived because a query waits.
+    promised: Option<FrameId>,
     /// The newest frame that decoded and was worth a look.
     latest: Option<Frame>,
     scene: Option<Scene>,
@@ -82,6 +84,7 @@ impl Session {
             motion: 0.0,
             rate: None,
             pending: BTreeMap::new(),
+            promised: None,
             latest: None,
             scene: None,
             perceived_at: None,
@@ -229,18 +232,20 @@ impl Session {
         });
         self.pending.insert(frame.id, frame.clone());
         while self.pending.len() > MAX_PENDING_FRAMES {
-            self.pending.pop_first();
+            let oldest = self.pending.keys().find(|id| Some(**id) != self.promised).copied();
+            let Some(oldest) = oldest else { break };
+            self.pending.remove(&oldest);
             effects.count(Counter::FramesDropped("unanswered"));
         }
         effects.output(Output::Probe(frame));
     }
 
-    /// Takes the result of a probe; `awaited` when a query waits for a frame.
+    /// Takes the result of a probe; `awaited` says until when a query waits for a frame, if one does.
     pub(super) fn handle_probed(
         &mut self,
         frame: FrameId,
         result: Result<Probe, FrameFailure>,
-        awaited: bool,
+        awaited: Option<Timestamp>,
         around: &Surroundings<'_>,
         effects: &mut Effects,
     ) {
@@ -263,13 +268,14 @@ impl Session {
             sharpness: probe.sharpness,
             light: probe.light,
             since_last_ms: self.perceived_at.map(|at| millis(pending.taken_at.since(at))),
-            awaited,
+            awaited: awaited.is_some(),
         });
         if keep.value {
             self.perceived_at = Some(pending.taken_at);
             self.latest = Some(pending.clone());
             effects.count(Counter::FramesPerceived);
-            effects.output(Output::Perceive(pending));
+            let urgency = self.urgency(frame, awaited, around.now);
+            effects.output(Output::Perceive { frame: pending, urgency });
         } else {
             self.pending.remove(&frame);
             effects.count(Counter::FramesSkipped(keep.reasons.first().map_or("policy", |reason| {
@@ -291,6 +297,25 @@ impl Session {
         }
     }
 
+    /// Says how much depends on a frame. One frame at a time is promised to the queries that wait: those behind it are
+    /// as fresh, and replace each other.
+    fn urgency(&mut self, frame: FrameId, awaited: Option<Timestamp>, now: Timestamp) -> Urgency {
+        let is_promised = self.promised.is_some_and(|promised| self.pending.contains_key(&promised));
+        match awaited {
+            Some(until) if !is_promised => {
+                self.promised = Some(frame);
+                Urgency::Awaited { until }
+            }
+            Some(_) => Urgency::Active,
+            None if self.is_active(now) => Urgency::Active,
+            None => Urgency::Routine,
+        }
+    }
+
+    fn is_active(&self, now: Timestamp) -> bool {
+        self.last_trigger.is_some_and(|at| now.since(at) <= ACTIVE_AFTER_TRIGGER)
+    }
+
     /// Takes what perception saw.
     pub(super) fn handle_perceived(
         &mut self,
@@ -304,7 +329,7 @@ impl Session {
         };
         match result {
             Ok(mut scene) => {
-                scene.seen_at = pending.taken_at;
+                scene.seen_at = scene.seen_at.min(pending.taken_at);
                 effects.notice(Notice::Scene { glasses: self.id.clone(), frame, scene: scene.clone() });
                 if self.scene.as_ref().is_none_or(|known| known.seen_at <= scene.seen_at) {
                     self.scene = Some(scene);
@@ -398,7 +423,7 @@ impl Session {
     }
 
     fn decide_rate(&mut self, around: &Surroundings<'_>, effects: &mut Effects) {
-        let active = self.last_trigger.is_some_and(|at| around.now.since(at) <= ACTIVE_AFTER_TRIGGER);
+        let active = self.is_active(around.now);
         let connection = self.connection.as_ref();
         let facts = FrameRateFacts {
             // Glasses that do not tell their battery are taken as half full.

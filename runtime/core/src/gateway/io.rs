@@ -95,6 +95,20 @@ pub struct Probe {
     pub light: f32,
 }
 
+/// How much depends on the perception of a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Urgency {
+    /// The wearer does nothing in particular.
+    Routine,
+    /// The wearer did something a moment ago.
+    Active,
+    /// A query waits for it: no newer frame takes its place, and the model looks anew.
+    Awaited {
+        /// When the query stops waiting.
+        until: Timestamp,
+    },
+}
+
 /// Why a compute thread has no result for a frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FrameFailure {
@@ -107,6 +121,10 @@ pub enum FrameFailure {
         /// The decoder's words.
         detail: String,
     },
+    /// Its result would have come too late for the query that waited for it.
+    Expired,
+    /// There was no room for it in the queue.
+    Refused(String),
     /// The model failed.
     Inference(String),
 }
@@ -237,7 +255,12 @@ pub enum Output {
     /// Look at a frame cheaply; answer with [`Input::Probed`].
     Probe(Frame),
     /// Run the model on a frame; answer with [`Input::Perceived`].
-    Perceive(Frame),
+    Perceive {
+        /// Which.
+        frame: Frame,
+        /// How much depends on it.
+        urgency: Urgency,
+    },
     /// Shrink a frame for the cloud; answer with [`Input::ImagePrepared`].
     PrepareImage {
         /// For which query.

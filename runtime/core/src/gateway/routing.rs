@@ -9,6 +9,7 @@ use crate::ids::{GlassesId, QueryId};
 use crate::link::answer_text::Kind;
 use crate::query::{Ending, Stage};
 use crate::skills::{self, Context};
+use crate::time::Timestamp;
 use crate::wire::{QueryMessage, VERSION};
 
 impl Gateway {
@@ -19,11 +20,14 @@ impl Gateway {
         self.queries.insert(query.id, query);
     }
 
-    /// Tells whether a query waits for a frame of these glasses.
-    pub(super) fn frame_awaited(&self, glasses: &GlassesId) -> bool {
-        self.queries.values().any(|query| {
-            query.glasses.as_ref() == Some(glasses) && matches!(query.state, State::AwaitingFrame { .. })
-        })
+    /// Returns until when queries wait for a frame of these glasses, the most patient one; none where no query does.
+    pub(super) fn frame_awaited(&self, glasses: &GlassesId) -> Option<Timestamp> {
+        let of_glasses = self.queries.values().filter(|query| query.glasses.as_ref() == Some(glasses));
+        let waiting = of_glasses.filter_map(|query| {
+            let State::AwaitingFrame { until } = query.state else { return None };
+            Some(until)
+        });
+        waiting.max()
     }
 
     /// Routes what need not wait any longer, expires what is too old.
@@ -78,6 +82,7 @@ impl Gateway {
         let session = query.glasses.as_ref().and_then(|id| self.glasses.get(id));
         let scene = session.and_then(|session| session.scene_since(since));
         let frame = session.and_then(|session| session.frame_since(since)).cloned();
+        let how = scene.map(|scene| scene.how.clone()).unwrap_or_default();
         let context = Context {
             now: self.now,
             utc_offset_minutes: self.settings.utc_offset_minutes,
@@ -107,6 +112,9 @@ impl Gateway {
         });
         query.route = Some(decision.value);
         query.reasons.extend(decision.reasons);
+        if query.intent.needs_scene() {
+            query.reasons.extend(how);
+        }
         query.step("decided", self.now);
         match decision.value {
             Route::Local => self.answer_locally(query),

@@ -5,7 +5,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use glassd_core::gateway::{Counter, FrameFailure, Gateway, Input, Notice, Output, Probe, Settings};
+use glassd_core::gateway::{
+    Counter, Frame, FrameFailure, Gateway, Input, Notice, Output, Probe, Settings, Urgency,
+};
 use glassd_core::link::answer_text::{self, Kind};
 use glassd_core::link::{Characteristic, Orientation, omi};
 use glassd_core::query::{Answered, Source, Stage, StoredQuery};
@@ -35,6 +37,11 @@ pub struct World {
     pub told: Vec<(GlassesId, Kind, QueryId, String)>,
     pub photos_asked: BTreeMap<GlassesId, u32>,
     pub next_query: u64,
+    /// How much depended on each perception.
+    pub urgencies: Vec<Urgency>,
+    /// Frames that were given to models that hang.
+    pub looked_at: Vec<Frame>,
+    pub models_hang: bool,
 }
 
 pub fn glasses(name: &str) -> GlassesId {
@@ -57,8 +64,9 @@ pub fn object(colour: &str, label: &str, probability: f32) -> Object {
     }
 }
 
+/// What stands in a frame, as new as the frame.
 pub fn scene(objects: &[Object]) -> Scene {
-    Scene { seen_at: Timestamp::default(), objects: objects.to_vec() }
+    Scene { seen_at: Timestamp::from_micros(u64::MAX), objects: objects.to_vec(), how: Vec::new() }
 }
 
 /// The notifications of one OmiGlass 2.3.2 photo.
@@ -90,6 +98,9 @@ impl World {
             told: Vec::new(),
             photos_asked: BTreeMap::new(),
             next_query: 1,
+            urgencies: Vec::new(),
+            looked_at: Vec::new(),
+            models_hang: false,
         }
     }
 
@@ -161,8 +172,13 @@ impl World {
         match output {
             Output::Write { glasses, write } => self.written(&glasses, write.characteristic, &write.value),
             Output::Probe(frame) => vec![Input::Probed { frame: frame.id, result: self.probe.clone() }],
-            Output::Perceive(frame) => {
-                let scene = self.scenes.get(&frame.glasses).cloned().unwrap_or_default();
+            Output::Perceive { frame, urgency } => {
+                self.urgencies.push(urgency);
+                if self.models_hang {
+                    self.looked_at.push(frame);
+                    return Vec::new();
+                }
+                let scene = self.scenes.get(&frame.glasses).cloned().unwrap_or_else(|| scene(&[]));
                 vec![Input::Perceived { frame: frame.id, result: Ok(scene) }]
             }
             Output::PrepareImage { query, frame, .. } => {

@@ -47,6 +47,8 @@ pub struct PreparedModel {
     placement: Placement,
     /// What the processor compiles when the accelerator fails.
     fallback: Option<Arc<[u8]>>,
+    /// What the processor's activations would take, in bytes.
+    fallback_activation_bytes: u64,
 }
 
 /// What each accelerator makes of a model.
@@ -150,7 +152,7 @@ impl Accelerator {
     }
 
     /// Compiles the model in a file. The processor never has its bytes in memory as a whole. With a SHA-256 (64
-    /// hexadecimal digits), nothing of the model is looked at before the file was found to have that one.
+    /// hexadecimal digits), nothing of the model is used before the file was found to have that one.
     pub fn prepare_file(self, path: &Path, sha256: Option<&str>) -> Result<PreparedModel, FileError> {
         if self == Self::Cpu {
             return caught(|| cpu::compiled(|| onnx_file::read(path, sha256), &[]));
@@ -212,15 +214,26 @@ impl PreparedModel {
         inputs: Vec<Signature>,
         outputs: Vec<Signature>,
     ) -> Self {
-        Self { compiled, inputs, outputs, placement: Placement::on(accelerator), fallback: None }
+        Self {
+            compiled,
+            inputs,
+            outputs,
+            placement: Placement::on(accelerator),
+            fallback: None,
+            fallback_activation_bytes: 0,
+        }
     }
 
     fn placed(self, placement: Placement) -> Self {
         Self { placement, ..self }
     }
 
-    fn with_fallback(self, onnx: &[u8]) -> Self {
-        Self { fallback: Some(onnx.into()), ..self }
+    fn with_fallback(self, onnx: &[u8], fallback_activation_bytes: u64) -> Self {
+        Self { fallback: Some(onnx.into()), fallback_activation_bytes, ..self }
+    }
+
+    pub(crate) fn fallback_activation_bytes(&self) -> u64 {
+        self.fallback_activation_bytes
     }
 
     /// Returns what the model was compiled for.
@@ -389,7 +402,7 @@ mod tests {
         let inputs = right.made_up_inputs().unwrap();
         let expected = right.open().unwrap().run(inputs.clone()).unwrap();
 
-        let mut session = failing(&detector).with_fallback(&detector).open().unwrap();
+        let mut session = failing(&detector).with_fallback(&detector, 0).open().unwrap();
         assert_eq!(session.placement().serves, Accelerator::Vulkan { adapter: 7 });
         for _ in 0..2 {
             assert_eq!(session.run(inputs.clone()).unwrap(), expected);

@@ -108,7 +108,8 @@ impl Accelerator {
             let one = compared(&expected, &outputs, rounding)?;
             agreement = Some(agreement.map_or(one, |all| all.and(one)));
         }
-        let prepared = prepared.with_fallback(source.onnx);
+        let bytes = reference.activation_bytes().map_err(|error| error.to_string())?;
+        let prepared = prepared.with_fallback(source.onnx, bytes);
         Ok(prepared.placed(Placement { agreement, ..Placement::on(self) }))
     }
 

@@ -7,11 +7,13 @@ use glassd_media::Image;
 use tract_onnx::prelude::{DatumType, Tensor};
 
 use self::heads::Head;
+pub(crate) use self::overlap::intersection_over_union;
 use crate::accelerators::{
     Accelerator, InferenceError, LoadError, Placement, PreparedModel, Session, Signature, values,
 };
 use crate::int8::Threads;
 use crate::manifest::{InputContract, Labels, ModelEntry, Task, Thresholds, Vocabulary};
+use crate::serving::Sighting;
 use crate::store::{Flaw, judged};
 
 /// An object that a detector believes to see.
@@ -98,6 +100,20 @@ impl Detector {
         Ok(overlap::suppressed(&candidates, overlap).iter().map(detection).filter(is_visible).collect())
     }
 
+    /// Returns what the detector sees, in words.
+    pub fn sightings(&mut self, image: &Image) -> Result<Vec<Sighting>, InferenceError> {
+        let detections = self.detect(image)?;
+        let Vocabulary { labels, colours } = &self.vocabulary;
+        let sighting = |detection: Detection| Sighting {
+            label: labels[detection.label].clone(),
+            colour: detection.colour.map(|(colour, probability)| (colours[colour].clone(), probability)),
+            is_present: detection.score >= self.entry.thresholds.decision,
+            probability: detection.probability,
+            bounds: detection.bounds,
+        };
+        Ok(detections.into_iter().map(sighting).collect())
+    }
+
     /// Divides large layers between threads from now on.
     pub fn divide_between(&mut self, threads: &Threads) {
         self.session.divide_between(threads);
@@ -117,6 +133,11 @@ impl Detector {
 
     fn ordered<'a>(&self, outputs: &'a [Tensor]) -> Result<Vec<&'a [f32]>, InferenceError> {
         self.order.iter().map(|&at| values(&outputs[at])).collect()
+    }
+
+    /// Returns the words it can use.
+    pub fn vocabulary(&self) -> &Vocabulary {
+        &self.vocabulary
     }
 
     /// Returns the words for the label indices.

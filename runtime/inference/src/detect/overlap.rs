@@ -17,7 +17,8 @@ pub(super) fn suppressed(candidates: &[Candidate], most: f32) -> Vec<Candidate> 
     kept
 }
 
-fn intersection_over_union(a: [f32; 4], b: [f32; 4]) -> f32 {
+/// Returns the shared area of two boxes (left, top, right, bottom) as a share of the area that they cover, 0 to 1.
+pub(crate) fn intersection_over_union(a: [f32; 4], b: [f32; 4]) -> f32 {
     let area = |[left, top, right, bottom]: [f32; 4]| (right - left).max(0.0) * (bottom - top).max(0.0);
     let shared = area([a[0].max(b[0]), a[1].max(b[1]), a[2].min(b[2]), a[3].min(b[3])]);
     let joined = area(a) + area(b) - shared;

@@ -11,9 +11,14 @@
 //! input = { width = 416, height = 416, layout = "nchw", type = "f32", order = "bgr", fit = "letterbox-corner", pad = 114 }
 //! thresholds = { floor = 0.05, decision = 0.3 }
 //! calibration = { slope = 1.0, intercept = 0.0 }
+//! batch = { largest = 4, wait_ms = 5 }  # without it each frame runs alone, at once
+//! memory_mb = 20                        # only where somebody measured it
 //! ```
+//!
+//! [`EnsembleEntry`] and [`VariantEntry`] have their own tables, `[[ensemble]]` and `[[variant]]`.
 
 mod input;
+mod serving;
 mod task;
 
 use std::collections::BTreeSet;
@@ -21,17 +26,25 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use crate::calibration::Calibration;
+use crate::embedded::EMBEDDED;
 
 pub use self::input::{Fit, InputContract, Layout, Level, Order};
+pub use self::serving::{Batch, EnsembleEntry, EnsembleMember, Named, VariantArm, VariantEntry};
 pub use self::task::{BuiltinLabels, Classes, ClassifyHead, DetectHead, Labels, Part, Task};
 
-/// A list of models.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// A list of models, and how they serve together.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Manifest {
     /// The models, in the order of preference.
     #[serde(rename = "model", default)]
     pub models: Vec<ModelEntry>,
+    /// Models whose words are weighed against each other.
+    #[serde(rename = "ensemble", default)]
+    pub ensembles: Vec<EnsembleEntry>,
+    /// Models of which each session gets one.
+    #[serde(rename = "variant", default)]
+    pub variants: Vec<VariantEntry>,
 }
 
 /// One model: its file, where it comes from, what it does and how it is fed.
@@ -62,6 +75,12 @@ pub struct ModelEntry {
     /// The sample it is checked on before it is trusted.
     #[serde(default)]
     pub check: Check,
+    /// How frames for it are gathered.
+    #[serde(default)]
+    pub batch: Batch,
+    /// Its memory in millions of bytes, where somebody measured it; else it is reckoned from the compiled model.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory_mb: Option<u32>,
 }
 
 /// Which scores count.
@@ -122,9 +141,13 @@ impl Manifest {
         let manifest: Self =
             toml::from_str(text).map_err(|error| ManifestError::Syntax(error.to_string()))?;
         let mut problems: Vec<String> = manifest.models.iter().flat_map(ModelEntry::problems).collect();
-        let mut names = BTreeSet::new();
-        let twice = manifest.models.iter().filter(|model| !names.insert(&model.name));
-        problems.extend(twice.map(|model| format!("model {:?}: the name is taken", model.name)));
+        problems.extend(manifest.serving_problems());
+        let mut names = BTreeSet::from([EMBEDDED]);
+        let models = manifest.models.iter().map(|entry| ("model", &entry.name));
+        let ensembles = manifest.ensembles.iter().map(|entry| ("ensemble", &entry.name));
+        let variants = manifest.variants.iter().map(|entry| ("variant", &entry.name));
+        let twice = models.chain(ensembles).chain(variants).filter(|(_, name)| !names.insert(name));
+        problems.extend(twice.map(|(what, name)| format!("{what} {name:?}: the name is taken")));
         if problems.is_empty() { Ok(manifest) } else { Err(ManifestError::Invalid(problems)) }
     }
 
@@ -145,19 +168,11 @@ impl ModelEntry {
     /// Lists what is wrong with the values, each with its key.
     fn problems(&self) -> Vec<String> {
         let Self { input, thresholds, calibration, .. } = self;
-        let share = |value: f32| (0.0..=1.0).contains(&value);
-        let is_name = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
         let rules = [
-            (
-                self.name.is_empty() || !self.name.bytes().all(is_name),
-                "name: lower-case letters, digits, hyphens",
-            ),
+            (!is_name(&self.name), NAME_RULE),
             (!is_file_name(&self.file), "file: a file name without a folder"),
             (!is_sha256(&self.sha256), "sha256: 64 hexadecimal digits"),
             (input.is_none() && self.task.is_visual(), "input: how an image becomes the input"),
-            (!share(thresholds.floor), "thresholds.floor: 0 to 1"),
-            (!(thresholds.floor..=1.0).contains(&thresholds.decision), "thresholds.decision: floor to 1"),
-            (!share(thresholds.overlap), "thresholds.overlap: 0 to 1"),
             (!(calibration.slope.is_finite() && calibration.slope > 0.0), "calibration.slope: above 0"),
             (!calibration.intercept.is_finite(), "calibration.intercept: finite"),
             (
@@ -166,10 +181,31 @@ impl ModelEntry {
             ),
         ];
         let broken = rules.iter().filter(|(broken, _)| *broken).map(|(_, rule)| (*rule).to_owned());
-        let input = input.iter().flat_map(InputContract::problems).map(str::to_owned);
-        let broken = broken.chain(input).chain(self.task.problems());
+        let input = input.iter().flat_map(InputContract::problems);
+        let rules = thresholds.problems().chain(input).chain(self.batch.problem()).map(str::to_owned);
+        let broken = broken.chain(rules).chain(self.task.problems());
         broken.map(|rule| format!("model {:?}: {rule}", self.name)).collect()
     }
+}
+
+impl Thresholds {
+    /// Lists what is wrong with the values, each with its key.
+    fn problems(&self) -> impl Iterator<Item = &'static str> {
+        let share = |value: f32| (0.0..=1.0).contains(&value);
+        let rules = [
+            (!share(self.floor), "thresholds.floor: 0 to 1"),
+            (!(self.floor..=1.0).contains(&self.decision), "thresholds.decision: floor to 1"),
+            (!share(self.overlap), "thresholds.overlap: 0 to 1"),
+        ];
+        rules.into_iter().filter(|(broken, _)| *broken).map(|(_, rule)| rule)
+    }
+}
+
+const NAME_RULE: &str = "name: lower-case letters, digits, hyphens";
+
+fn is_name(text: &str) -> bool {
+    let legal = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    !text.is_empty() && text.bytes().all(legal)
 }
 
 fn is_sha256(text: &str) -> bool {

@@ -15,6 +15,7 @@ use crate::classify::Classifier;
 use crate::detect::Detector;
 use crate::faces::{FaceFinder, FaceModels};
 use crate::manifest::{Labels, Manifest, ModelEntry, Part, Task};
+use crate::memory::{Loaded, memory};
 use crate::presence::PresenceDetector;
 use crate::read::{ReadModels, Reader};
 use crate::text_encoder::TextEncoder;
@@ -158,15 +159,31 @@ impl ModelStore {
         .map_err(|problem| refused(entry, problem))
     }
 
+    /// Returns the size of a model's file in bytes: what it needs at least.
+    pub(crate) fn file_bytes(&self, name: &str) -> Result<u64, VerifyError> {
+        let entry = self.entry(name)?;
+        self.size(entry).map_err(|problem| refused(entry, problem))
+    }
+
     /// Returns the detector of that name, verified.
     pub fn detector(&self, name: &str) -> Result<Detector, VerifyError> {
         let entry = self.entry(name)?;
-        self.trusted_detector(entry).map_err(|problem| refused(entry, problem))
+        Ok(self.load_detector(entry)?.model)
     }
 
     /// Returns the classifier of that name, verified.
     pub fn classifier(&self, name: &str) -> Result<Classifier, VerifyError> {
         let entry = self.entry(name)?;
+        Ok(self.load_classifier(entry)?.model)
+    }
+
+    /// Returns a detector, verified, and its memory.
+    pub(crate) fn load_detector(&self, entry: &ModelEntry) -> Result<Loaded<Detector>, VerifyError> {
+        self.trusted_detector(entry).map_err(|problem| refused(entry, problem))
+    }
+
+    /// Returns a classifier, verified, and its memory.
+    pub(crate) fn load_classifier(&self, entry: &ModelEntry) -> Result<Loaded<Classifier>, VerifyError> {
         self.trusted_classifier(entry).map_err(|problem| refused(entry, problem))
     }
 
@@ -205,16 +222,24 @@ impl ModelStore {
         self.manifest.model(name).ok_or_else(unknown)
     }
 
-    fn trusted_detector(&self, entry: &ModelEntry) -> Result<Detector, Problem> {
-        let mut detector = Detector::new(entry, &self.prepared(entry)?, self.labels(entry)?)?;
+    fn trusted_detector(&self, entry: &ModelEntry) -> Result<Loaded<Detector>, Problem> {
+        let prepared = self.prepared(entry)?;
+        let mut detector = Detector::new(entry, &prepared, self.labels(entry)?)?;
         detector.check(&self.sample(entry, sample::scene)?)?;
-        Ok(detector)
+        Ok(Loaded {
+            model: detector,
+            bytes: memory(entry, self.size(entry)?, &prepared).map_err(Flaw::from)?,
+        })
     }
 
-    fn trusted_classifier(&self, entry: &ModelEntry) -> Result<Classifier, Problem> {
-        let mut classifier = Classifier::new(entry, &self.prepared(entry)?, self.labels(entry)?)?;
+    fn trusted_classifier(&self, entry: &ModelEntry) -> Result<Loaded<Classifier>, Problem> {
+        let prepared = self.prepared(entry)?;
+        let mut classifier = Classifier::new(entry, &prepared, self.labels(entry)?)?;
         classifier.check(&self.sample(entry, sample::scene)?)?;
-        Ok(classifier)
+        Ok(Loaded {
+            model: classifier,
+            bytes: memory(entry, self.size(entry)?, &prepared).map_err(Flaw::from)?,
+        })
     }
 
     fn trusted_reader(&self, entry: &ModelEntry) -> Result<Reader, Problem> {
@@ -316,6 +341,11 @@ impl ModelStore {
         }
     }
 
+    fn size(&self, entry: &ModelEntry) -> Result<u64, Problem> {
+        let file = std::fs::metadata(self.folder.join(&entry.file));
+        file.map(|file| file.len()).map_err(|error| self.unreadable(&entry.file, error))
+    }
+
     fn read(&self, file: &str) -> Result<Vec<u8>, Problem> {
         std::fs::read(self.folder.join(file)).map_err(|error| self.unreadable(file, error))
     }
@@ -363,12 +393,15 @@ pub(crate) fn trusted_embedded(
     entry: &ModelEntry,
     onnx: &[u8],
     site: &Site,
-) -> Result<Detector, VerifyError> {
+) -> Result<Loaded<Detector>, VerifyError> {
     let trusted = || {
-        let model = placed(&candidate(entry, onnx.to_vec(), &sample::scene())?, site)?;
-        let mut detector = Detector::new(entry, &model, Labels::listed(&entry.task)?)?;
+        let prepared = placed(&candidate(entry, onnx.to_vec(), &sample::scene())?, site)?;
+        let mut detector = Detector::new(entry, &prepared, Labels::listed(&entry.task)?)?;
         detector.check(&sample::scene())?;
-        Ok(detector)
+        Ok(Loaded {
+            model: detector,
+            bytes: memory(entry, onnx.len() as u64, &prepared).map_err(Flaw::from)?,
+        })
     };
     trusted().map_err(|problem| refused(entry, problem))
 }

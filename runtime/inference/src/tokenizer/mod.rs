@@ -12,10 +12,11 @@ use serde::Deserialize;
 
 use self::byte_pairs::BytePairs;
 use self::wordpiece::WordPiece;
+use crate::accelerators::LoadError;
 
 /// Turns text into the numbers of tokens, with those that mark its beginning and end.
 #[derive(Clone, Debug)]
-pub(crate) struct Tokenizer {
+pub struct Tokenizer {
     vocabulary: HashMap<String, u32>,
     first: u32,
     last: u32,
@@ -67,7 +68,11 @@ impl Merge {
 
 impl Tokenizer {
     /// Reads a `tokenizer.json`; what it asks for beyond BERT's and CLIP's ways is refused in one sentence.
-    pub(crate) fn parse(json: &[u8]) -> Result<Self, String> {
+    pub fn parse(json: &[u8]) -> Result<Self, LoadError> {
+        Self::understood(json).map_err(LoadError::Tokenizer)
+    }
+
+    fn understood(json: &[u8]) -> Result<Self, String> {
         let described: Described = serde_json::from_slice(json).map_err(|error| error.to_string())?;
         let (vocabulary, marks, model) = match described.model {
             DescribedModel::WordPiece {
@@ -110,9 +115,9 @@ impl Tokenizer {
         Ok(Self { first: first?, last: last?, vocabulary, model })
     }
 
-    /// Returns the tokens of a text, at least 2 and at most `most`: the first marks the beginning, the last the
+    /// Returns the tokens of a text, at most `most` and at least 2: the first marks the beginning, the last the
     /// end, and between them as many of the text's as fit.
-    pub(crate) fn encode(&self, text: &str, most: usize) -> Vec<u32> {
+    pub fn encode(&self, text: &str, most: usize) -> Vec<u32> {
         let tokens = match &self.model {
             Model::WordPiece(pieces) => pieces.encode(text, &self.vocabulary),
             Model::BytePairs(pairs) => pairs.encode(text, &self.vocabulary),

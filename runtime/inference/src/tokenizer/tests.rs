@@ -67,7 +67,7 @@ fn pieces_are_those_of_minilm() {
 #[test]
 fn what_is_not_known_is_refused() {
     let check = |json: &str, expected: &str| {
-        let problem = Tokenizer::parse(json.as_bytes()).unwrap_err();
+        let problem = Tokenizer::parse(json.as_bytes()).unwrap_err().to_string();
         assert!(problem.contains(expected), "{problem}");
     };
     check("", "EOF");
