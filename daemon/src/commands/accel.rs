@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use glassd_inference::{
-    Accelerator, Candidate, CompilationCache, Measurement, Power, Source, Survey, choose, survey,
+    Accelerator, Candidate, CompilationCache, EMBEDDED, Measurement, Power, Source, Survey, Tensor, choose,
+    survey,
 };
 use serde::{Deserialize, Serialize};
 
@@ -93,7 +94,8 @@ struct Figures {
 
 fn bench(config: &Config, path: Option<&Path>, args: &BenchArgs) -> anyhow::Result<ExitCode> {
     // A model that is not there is told once, not by every process.
-    candidate(config, &args.model)?;
+    let Asked { onnx, .. } = asked(config, &args.model)?;
+    Accelerator::Cpu.prepare(&onnx).with_context(|| args.model.clone())?;
     let rows: Vec<Row> =
         survey().present.iter().map(|one| alone(path, args, one.accelerator)).collect::<Result<_, _>>()?;
     let preference = args.preference.unwrap_or(config.models.preference);
@@ -163,10 +165,10 @@ fn alone(config: Option<&Path>, args: &BenchArgs, accelerator: Accelerator) -> a
 
 /// Measures one accelerator in this process and prints its row.
 fn row(config: &Config, args: &BenchArgs, accelerator: Accelerator) -> anyhow::Result<ExitCode> {
-    let (candidate, tflite) = candidate(config, &args.model)?;
+    let Asked { onnx, sample, tflite } = asked(config, &args.model)?;
     let folder = tempfile::tempdir().context("a folder for a cache")?;
     let cache = CompilationCache::open(folder.path(), u64::MAX);
-    let source = Source { onnx: &candidate.onnx, tflite: tflite.as_deref() };
+    let source = Source { onnx: &onnx, tflite: tflite.as_deref() };
     let file = match (accelerator, source.tflite) {
         (Accelerator::LiteRt { .. }, Some(tflite)) => tflite,
         _ => source.onnx,
@@ -179,18 +181,21 @@ fn row(config: &Config, args: &BenchArgs, accelerator: Accelerator) -> anyhow::R
     let base = memory("VmRSS:");
     let measured = || -> anyhow::Result<_> {
         let (model, cold) = loaded()?;
-        let trial = measure(&model, &candidate.sample, Duration::from_secs_f64(args.seconds))?;
+        let sample = sample.map_or_else(|| model.made_up_inputs(), Ok)?;
+        let trial = measure(&model, &sample, Duration::from_secs_f64(args.seconds))?;
         let grown = memory("VmHWM:").zip(base).map_or(0, |(most, base)| most.saturating_sub(base));
-        Ok((loaded()?.1, cold, trial, grown))
+        Ok((sample, loaded()?.1, cold, trial, grown))
     };
     // The gate comes last: the processor's own compilation would count as this accelerator's memory.
     let measured = measured();
-    let placed = accelerator.place(source, std::slice::from_ref(&candidate.sample), Some(&cache))?;
+    let samples: Vec<_> = measured.iter().map(|(sample, ..)| sample.clone()).collect();
+    let placed = accelerator.place(source, &samples, Some(&cache))?;
     let placement = placed.placement();
-    let why = placement.why.clone().or_else(|| measured.as_ref().err().map(|error| format!("{error:#}")));
+    let failure = measured.as_ref().err().map(|error| format!("{error:#}"));
+    let why = failure.or_else(|| placement.why.clone());
     let milliseconds = |duration: Duration| duration.as_secs_f64() * 1e3;
     let agreement = placement.agreement.unwrap_or_default();
-    let figures = measured.ok().filter(|_| why.is_none()).map(|(cached, cold, trial, grown)| Figures {
+    let figures = measured.ok().filter(|_| why.is_none()).map(|(_, cached, cold, trial, grown)| Figures {
         load_cold_ms: milliseconds(cold),
         load_cached_ms: milliseconds(cached),
         first_ms: milliseconds(trial.first),
@@ -206,23 +211,36 @@ fn row(config: &Config, args: &BenchArgs, accelerator: Accelerator) -> anyhow::R
     Ok(ExitCode::SUCCESS)
 }
 
+/// What is measured.
+struct Asked {
+    onnx: Vec<u8>,
+    /// The inputs of its check sample; where it has none, inputs are made up.
+    sample: Option<Vec<Tensor>>,
+    tflite: Option<Vec<u8>>,
+}
+
+impl From<Candidate> for Asked {
+    fn from(Candidate { onnx, sample }: Candidate) -> Self {
+        Self { onnx, sample: Some(sample), tflite: None }
+    }
+}
+
 /// Finds a model: `embedded`, a name of the manifest, or an ONNX file, with a `.tflite` file of the same name beside
 /// it where there is one.
-fn candidate(config: &Config, name: &str) -> anyhow::Result<(Candidate, Option<Vec<u8>>)> {
+fn asked(config: &Config, name: &str) -> anyhow::Result<Asked> {
     let path = Path::new(name);
-    if name == "embedded" {
-        return Ok((glassd_inference::embedded_candidate()?, None));
+    if name == EMBEDDED {
+        return Ok(glassd_inference::embedded_candidate()?.into());
     }
     if !path.is_file() {
         anyhow::ensure!(
             !config.models.manifest.as_os_str().is_empty(),
             "{name} is no file, and no models.manifest is configured that could name it"
         );
-        return Ok((crate::models::store(config)?.candidate(name)?, None));
+        return Ok(crate::models::store(config)?.candidate(name)?.into());
     }
     let onnx = std::fs::read(path).with_context(|| format!("cannot read {name}"))?;
-    let sample = Accelerator::Cpu.prepare(&onnx).with_context(|| name.to_owned())?.made_up_inputs()?;
-    Ok((Candidate { onnx, sample }, std::fs::read(path.with_extension("tflite")).ok()))
+    Ok(Asked { onnx, sample: None, tflite: std::fs::read(path.with_extension("tflite")).ok() })
 }
 
 /// Reads a line of `/proc/self/status`, in KiB.
