@@ -230,11 +230,52 @@ mod tests {
 
     fn ran(plan: &Arc<TypedRunnableModel>, seed: usize) -> Vec<f32> {
         let shape = signature(plan.model().input_fact(0).unwrap()).unwrap().shape;
-        let wave = |at: usize| ((at * 7919 + seed * 104_729) % 1000) as f32 / 200.0 - 2.5;
-        let values: Vec<f32> = (0..shape.iter().product()).map(wave).collect();
-        let input = Tensor::from_shape(&shape, &values).unwrap();
+        ran_on(plan, &shape, &wave(shape.iter().product(), seed))
+    }
+
+    fn wave(count: usize, seed: usize) -> Vec<f32> {
+        (0..count).map(|at| ((at * 7919 + seed * 104_729) % 1000) as f32 / 200.0 - 2.5).collect()
+    }
+
+    fn ran_on(plan: &Arc<TypedRunnableModel>, shape: &[usize], values: &[f32]) -> Vec<f32> {
+        let input = Tensor::from_shape(shape, values).unwrap();
         let output = plan.spawn().unwrap().run([input.into()].into_iter().collect()).unwrap().remove(0);
         output.try_as_plain_ram().unwrap().as_slice::<f32>().unwrap().to_vec()
+    }
+
+    /// Of a batch each picture is computed as if it were alone, on layers of INT8 too.
+    #[test]
+    fn pictures_of_a_batch_are_on_their_own() {
+        const BATCH: usize = 3;
+        for (name, onnx) in graphs().into_iter().filter(|(name, _)| name.starts_with("pictures")) {
+            let alone = plan(decoded(&onnx), Form::Lowered, &[]).unwrap();
+            let mut shape = signature(alone.model().input_fact(0).unwrap()).unwrap().shape;
+            let picture: usize = shape.iter().product();
+            let pictures = wave(BATCH * picture, 5);
+            let expected: Vec<f32> =
+                pictures.chunks_exact(picture).flat_map(|one| ran_on(&alone, &shape, one)).collect();
+
+            let mut batched = decoded(&onnx);
+            opened(batched.graph.as_mut().unwrap());
+            shape[0] = BATCH;
+            let together = plan(batched, Form::Lowered, std::slice::from_ref(&shape)).unwrap();
+            let int8 = |plan: &TypedRunnableModel| {
+                let is_ours = |name: &str| name.starts_with("Int8Conv") || name.contains("Pool");
+                plan.model().nodes().iter().filter(|node| is_ours(&node.op().name())).count()
+            };
+            assert_eq!(int8(&together), int8(&alone), "{name}");
+            assert_eq!(ran_on(&together, &shape, &pictures), expected, "{name}");
+        }
+    }
+
+    /// Leaves the number of pictures open.
+    fn opened(graph: &mut GraphProto) {
+        let Some(type_proto::Value::TensorType(tensor)) =
+            &mut graph.input[0].r#type.as_mut().unwrap().value.as_mut()
+        else {
+            panic!("the input is no tensor");
+        };
+        tensor.shape.as_mut().unwrap().dim[0].value = None;
     }
 
     #[test]

@@ -65,6 +65,18 @@ pub(crate) fn for_rows<T: Send>(
     divide(0..rows, output, each, parts(work).min(rows), &compute);
 }
 
+/// Calls `each` with every picture of a batch, input and output, one after the other; they lie one behind the other.
+pub(crate) fn for_pictures<I, O>(
+    pictures: usize,
+    input: &[I],
+    output: &mut [O],
+    mut each: impl FnMut(&[I], &mut [O]),
+) {
+    let of = |length: usize| (length / pictures.max(1)).max(1);
+    let outputs = output.chunks_exact_mut(of(output.len()));
+    input.chunks_exact(of(input.len())).zip(outputs).for_each(|(input, output)| each(input, output));
+}
+
 /// Returns into how many parts it pays to cut such work, in multiply-adds, where this runs.
 pub(crate) fn parts(work: u64) -> usize {
     // Outside of a pool there is no index, and everything happens here.

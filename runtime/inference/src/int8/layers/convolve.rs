@@ -9,7 +9,7 @@ use tract_onnx::tract_core::internal::{
 use super::super::conv::{Convolution, RowsOut, Scaling};
 use super::super::depthwise::Depthwise;
 use super::super::kernels::{self, Isa, Rounding, unwritten};
-use super::super::pool::{MOVED, for_parts, for_rows, parts};
+use super::super::pool::{MOVED, for_parts, for_pictures, for_rows, parts};
 use super::{Layer, dims, expect, floats, levels, sides};
 
 /// What becomes of the sums.
@@ -53,37 +53,35 @@ impl Layer for Convolve {
         let input = levels(&inputs[0])?;
         let isa = Isa::best();
         let rows = self.convolution.window().output(self.size).map_or(0, |[rows, _]| rows);
+        let pictures = self.pictures();
+        let work = self.macs(&[]) / pictures.max(1) as u64;
         match &self.finish {
             Finish::Levels(rounding, table) => {
                 let mut output = unwritten::<u8>(&self.shape)?;
-                for_rows(
-                    rows,
-                    output.try_as_plain_ram_mut()?.as_slice_mut::<u8>()?,
-                    self.macs(&[]),
-                    |rows, part| {
+                let mut view = output.try_as_plain_ram_mut()?;
+                for_pictures(pictures, input, view.as_slice_mut::<u8>()?, |input, output| {
+                    for_rows(rows, output, work, |rows, part| {
                         let out = RowsOut::Quantised(&mut *part, *rounding);
                         self.convolution.run(isa, input, self.size, &self.scaling, rows, out);
                         if let Some(table) = table {
                             kernels::look_up_in_place(isa, table, part);
                         }
-                    },
-                );
+                    });
+                });
                 Ok(output)
             }
             Finish::Floats(addend, [low, high]) => {
                 let mut output = unwritten::<f32>(&self.shape)?;
-                for_rows(
-                    rows,
-                    output.try_as_plain_ram_mut()?.as_slice_mut::<f32>()?,
-                    self.macs(&[]),
-                    |rows, part| {
+                let mut view = output.try_as_plain_ram_mut()?;
+                for_pictures(pictures, input, view.as_slice_mut::<f32>()?, |input, output| {
+                    for_rows(rows, output, work, |rows, part| {
                         let out = RowsOut::Float(&mut *part, addend);
                         self.convolution.run(isa, input, self.size, &self.scaling, rows, out);
                         if *low > f32::NEG_INFINITY || *high < f32::INFINITY {
                             part.iter_mut().for_each(|value| *value = value.clamp(*low, *high));
                         }
-                    },
-                );
+                    });
+                });
                 Ok(output)
             }
         }
@@ -97,6 +95,13 @@ impl Layer for Convolve {
     fn macs(&self, _: &[&[usize]]) -> u64 {
         let outputs: usize = self.shape.iter().product();
         (outputs * self.convolution.depth()) as u64
+    }
+}
+
+impl Convolve {
+    /// Returns how many pictures an input holds; rows without columns are one.
+    fn pictures(&self) -> usize {
+        if self.input.len() == 4 { self.input[0] } else { 1 }
     }
 }
 
@@ -118,7 +123,7 @@ impl Layer for ConvolveDepthwise {
 
     fn output(&self, inputs: &[(DatumType, TVec<TDim>)]) -> TractResult<(DatumType, TVec<TDim>)> {
         let [height, width] = self.size;
-        expect(&sides(&inputs[0].1)?, &[1, height, width, self.depthwise.channels()])?;
+        expect(&sides(&inputs[0].1)?, &[self.shape[0], height, width, self.depthwise.channels()])?;
         Ok((DatumType::U8, dims(&self.shape)))
     }
 
@@ -126,17 +131,16 @@ impl Layer for ConvolveDepthwise {
         let input = levels(&inputs[0])?;
         let mut output = unwritten::<u8>(&self.shape)?;
         let rows = self.depthwise.window().output(self.size).map_or(0, |[rows, _]| rows);
-        for_rows(
-            rows,
-            output.try_as_plain_ram_mut()?.as_slice_mut::<u8>()?,
-            self.macs(&[]) * MOVED,
-            |rows, part| {
+        let work = self.macs(&[]) * MOVED / self.shape[0].max(1) as u64;
+        let mut view = output.try_as_plain_ram_mut()?;
+        for_pictures(self.shape[0], input, view.as_slice_mut::<u8>()?, |input, output| {
+            for_rows(rows, output, work, |rows, part| {
                 self.depthwise.run(input, self.size, &self.scaling, self.rounding, rows, part);
                 if let Some(table) = &self.table {
                     kernels::look_up_in_place(Isa::best(), table, part);
                 }
-            },
-        );
+            });
+        });
         Ok(output)
     }
 

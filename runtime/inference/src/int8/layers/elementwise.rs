@@ -3,7 +3,7 @@
 use tract_onnx::tract_core::internal::{DatumType, TDim, TValue, TVec, Tensor, TractResult, bail, ensure};
 
 use super::super::kernels::{self, Addition, Combination, Combine, Isa, Rounding, unwritten};
-use super::super::pool::{MOVED, for_rows};
+use super::super::pool::{MOVED, for_pictures, for_rows};
 use super::layout::transpose;
 use super::{Layer, dims, floats, levels, sides};
 
@@ -53,12 +53,6 @@ pub(crate) enum Spread {
     Channels,
 }
 
-/// Returns (pixels, channels) of a shape with channels last.
-fn pixels(shape: &[usize]) -> (usize, usize) {
-    let channels = shape.last().copied().unwrap_or(1);
-    (shape.iter().product::<usize>() / channels.max(1), channels)
-}
-
 fn channels_second(shape: &[TDim]) -> TVec<TDim> {
     let mut shape: TVec<TDim> = shape.into();
     if let Some(channels) = shape.pop() {
@@ -100,9 +94,11 @@ impl Layer for Dequantise {
                 }
             }
             Spread::Channels => {
-                let (pixels, channels) = pixels(inputs[0].shape());
+                let channels = shape[1].max(1);
                 let mut turned = vec![0; input.len()];
-                transpose(input, pixels, channels, &mut turned);
+                for_pictures(shape[0], input, &mut turned, |input, turned| {
+                    transpose(input, input.len() / channels, channels, turned);
+                });
                 for (value, level) in values.iter_mut().zip(turned) {
                     *value = self.table[usize::from(level)];
                 }
@@ -206,19 +202,21 @@ fn quantised(
         Spread::Channels => {
             let mut output = unwritten::<u8>(&sides(&channels_last(&dims(shape)))?)?;
             let (channels, pixels) = (shape[1], shape[2..].iter().product::<usize>());
-            let work = input.len() as u64 * MOVED;
-            for_rows(pixels, output.try_as_plain_ram_mut()?.as_slice_mut::<u8>()?, work, |rows, part| {
-                let mut line = [0; PIECE];
-                // A piece of each channel at a time: quantised side by side, then spread while in the cache.
-                for start in rows.clone().step_by(PIECE) {
-                    let length = (rows.end - start).min(PIECE);
-                    for channel in 0..channels {
-                        let from = &input[channel * pixels + start..][..length];
-                        kernels::quantise(isa, inverse_scale, rounding, from, &mut line[..length]);
-                        let to = part[(start - rows.start) * channels + channel..].iter_mut();
-                        to.step_by(channels).zip(&line[..length]).for_each(|(to, &level)| *to = level);
+            let mut view = output.try_as_plain_ram_mut()?;
+            for_pictures(shape[0], input, view.as_slice_mut::<u8>()?, |input, output| {
+                for_rows(pixels, output, input.len() as u64 * MOVED, |rows, part| {
+                    let mut line = [0; PIECE];
+                    // A piece of each channel at a time: quantised side by side, then spread while in the cache.
+                    for start in rows.clone().step_by(PIECE) {
+                        let length = (rows.end - start).min(PIECE);
+                        for channel in 0..channels {
+                            let from = &input[channel * pixels + start..][..length];
+                            kernels::quantise(isa, inverse_scale, rounding, from, &mut line[..length]);
+                            let to = part[(start - rows.start) * channels + channel..].iter_mut();
+                            to.step_by(channels).zip(&line[..length]).for_each(|(to, &level)| *to = level);
+                        }
                     }
-                }
+                });
             });
             Ok(output)
         }

@@ -4,6 +4,7 @@ use tract_onnx::prelude::IntoTensor as _;
 use tract_onnx::tract_core::internal::{DatumType, TDim, TValue, TVec, Tensor, TractResult, ensure};
 
 use super::super::kernels::{self, Isa, Lines, unwritten};
+use super::super::pool::for_pictures;
 use super::{Layer, dims, expect, floats, levels, sides};
 
 /// The same memory under another shape or another name of its type.
@@ -268,10 +269,11 @@ impl Layer for ChannelsSecond {
         let shape = sides(&self.output(&[(DatumType::F32, dims(inputs[0].shape()))])?.1)?;
         let input = floats(&inputs[0])?;
         let channels = shape[1].max(1);
-        let pixels = input.len() / channels;
         let mut output = unwritten::<f32>(&shape)?;
         let mut view = output.try_as_plain_ram_mut()?;
-        transpose(input, pixels, channels, view.as_slice_mut::<f32>()?);
+        for_pictures(shape[0], input, view.as_slice_mut::<f32>()?, |input, output| {
+            transpose(input, input.len() / channels, channels, output);
+        });
         Ok(output)
     }
 }

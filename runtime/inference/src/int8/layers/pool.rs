@@ -3,21 +3,22 @@
 use tract_onnx::tract_core::internal::{DatumType, TDim, TValue, TVec, Tensor, TractResult};
 
 use super::super::kernels::{Rounding, unwritten};
-use super::super::pool::for_rows;
+use super::super::pool::{for_pictures, for_rows};
 use super::super::window::Window;
 use super::{Layer, dims, expect, levels, sides};
 
 /// The greatest level of a window.
 #[derive(Clone, Debug)]
 pub(crate) struct MaxPool {
+    pub(crate) pictures: usize,
     pub(crate) window: Window,
     pub(crate) size: [usize; 2],
     pub(crate) channels: usize,
 }
 
-fn shape(window: &Window, size: [usize; 2], channels: usize) -> [usize; 4] {
+fn shape(pictures: usize, window: &Window, size: [usize; 2], channels: usize) -> [usize; 4] {
     let [rows, columns] = window.output(size).unwrap_or_default();
-    [1, rows, columns, channels]
+    [pictures, rows, columns, channels]
 }
 
 /// Calls `each` with the input pixels that a window sees.
@@ -46,29 +47,30 @@ impl Layer for MaxPool {
     }
 
     fn output(&self, inputs: &[(DatumType, TVec<TDim>)]) -> TractResult<(DatumType, TVec<TDim>)> {
-        expect(&sides(&inputs[0].1)?, &[1, self.size[0], self.size[1], self.channels])?;
-        Ok((DatumType::U8, dims(&shape(&self.window, self.size, self.channels))))
+        expect(&sides(&inputs[0].1)?, &[self.pictures, self.size[0], self.size[1], self.channels])?;
+        Ok((DatumType::U8, dims(&shape(self.pictures, &self.window, self.size, self.channels))))
     }
 
     fn run(&self, inputs: &[TValue]) -> TractResult<Tensor> {
         let input = levels(&inputs[0])?;
-        let shape = shape(&self.window, self.size, self.channels);
+        let shape = shape(self.pictures, &self.window, self.size, self.channels);
         let mut output = unwritten::<u8>(&shape)?;
         let line = (shape[2] * self.channels).max(1);
         let work = (line * shape[1] * self.window.taps()) as u64;
-        for_rows(shape[1], output.try_as_plain_ram_mut()?.as_slice_mut::<u8>()?, work, |rows, part| {
-            for (row, line) in rows.zip(part.chunks_exact_mut(line)) {
-                for (column, pixel) in line.chunks_exact_mut(self.channels).enumerate() {
-                    pixel.fill(0);
-                    seen(&self.window, self.size, row, column, |at| {
-                        let levels = &input[at * self.channels..][..self.channels];
-                        pixel
-                            .iter_mut()
-                            .zip(levels)
-                            .for_each(|(greatest, &level)| *greatest = level.max(*greatest));
-                    });
+        let mut view = output.try_as_plain_ram_mut()?;
+        for_pictures(self.pictures, input, view.as_slice_mut::<u8>()?, |input, output| {
+            for_rows(shape[1], output, work, |rows, part| {
+                for (row, line) in rows.zip(part.chunks_exact_mut(line)) {
+                    for (column, pixel) in line.chunks_exact_mut(self.channels).enumerate() {
+                        pixel.fill(0);
+                        seen(&self.window, self.size, row, column, |at| {
+                            let levels = &input[at * self.channels..][..self.channels];
+                            let both = pixel.iter_mut().zip(levels);
+                            both.for_each(|(greatest, &level)| *greatest = level.max(*greatest));
+                        });
+                    }
                 }
-            }
+            });
         });
         Ok(output)
     }
@@ -77,6 +79,7 @@ impl Layer for MaxPool {
 /// The mean of a window's levels, rescaled.
 #[derive(Clone, Debug)]
 pub(crate) struct AveragePool {
+    pub(crate) pictures: usize,
     pub(crate) window: Window,
     pub(crate) size: [usize; 2],
     pub(crate) channels: usize,
@@ -97,35 +100,38 @@ impl Layer for AveragePool {
     }
 
     fn output(&self, inputs: &[(DatumType, TVec<TDim>)]) -> TractResult<(DatumType, TVec<TDim>)> {
-        expect(&sides(&inputs[0].1)?, &[1, self.size[0], self.size[1], self.channels])?;
+        expect(&sides(&inputs[0].1)?, &[self.pictures, self.size[0], self.size[1], self.channels])?;
         Ok((DatumType::U8, dims(&self.shape)))
     }
 
     fn run(&self, inputs: &[TValue]) -> TractResult<Tensor> {
         let input = levels(&inputs[0])?;
-        let [_, rows, columns, _] = shape(&self.window, self.size, self.channels);
+        let [_, rows, columns, _] = shape(self.pictures, &self.window, self.size, self.channels);
         let mut output = unwritten::<u8>(&self.shape)?;
         let line = (columns * self.channels).max(1);
         let work = (line * rows * self.window.taps()) as u64;
-        for_rows(rows, output.try_as_plain_ram_mut()?.as_slice_mut::<u8>()?, work, |rows, part| {
-            let mut sums = vec![0i32; self.channels];
-            for (row, line) in rows.zip(part.chunks_exact_mut(line)) {
-                for (column, pixel) in line.chunks_exact_mut(self.channels).enumerate() {
-                    sums.fill(0);
-                    let mut count = 0;
-                    seen(&self.window, self.size, row, column, |at| {
-                        count += 1;
-                        let levels = &input[at * self.channels..][..self.channels];
-                        sums.iter_mut().zip(levels).for_each(|(sum, &level)| *sum += i32::from(level));
-                    });
-                    let over = if self.counts_margin { self.window.taps() } else { count };
-                    let multiplier = self.multiplier / over.max(1) as f32;
-                    let zeros = count as i32 * self.zero_point;
-                    for (level, &sum) in pixel.iter_mut().zip(&sums) {
-                        *level = self.rounding.quantised((sum - zeros) as f32 * multiplier);
+        let mut view = output.try_as_plain_ram_mut()?;
+        for_pictures(self.pictures, input, view.as_slice_mut::<u8>()?, |input, output| {
+            for_rows(rows, output, work, |rows, part| {
+                let mut sums = vec![0i32; self.channels];
+                for (row, line) in rows.zip(part.chunks_exact_mut(line)) {
+                    for (column, pixel) in line.chunks_exact_mut(self.channels).enumerate() {
+                        sums.fill(0);
+                        let mut count = 0;
+                        seen(&self.window, self.size, row, column, |at| {
+                            count += 1;
+                            let levels = &input[at * self.channels..][..self.channels];
+                            sums.iter_mut().zip(levels).for_each(|(sum, &level)| *sum += i32::from(level));
+                        });
+                        let over = if self.counts_margin { self.window.taps() } else { count };
+                        let multiplier = self.multiplier / over.max(1) as f32;
+                        let zeros = count as i32 * self.zero_point;
+                        for (level, &sum) in pixel.iter_mut().zip(&sums) {
+                            *level = self.rounding.quantised((sum - zeros) as f32 * multiplier);
+                        }
                     }
                 }
-            }
+            });
         });
         Ok(output)
     }
@@ -134,9 +140,16 @@ impl Layer for AveragePool {
 /// Each pixel several times, in both directions.
 #[derive(Clone, Debug)]
 pub(crate) struct UpsampleNearest {
-    /// Rows, columns and channels of the input.
-    pub(crate) input: [usize; 3],
+    /// Pictures, rows, columns and channels of the input.
+    pub(crate) input: [usize; 4],
     pub(crate) factor: [usize; 2],
+}
+
+impl UpsampleNearest {
+    fn shape(&self) -> [usize; 4] {
+        let [pictures, rows, columns, channels] = self.input;
+        [pictures, rows * self.factor[0], columns * self.factor[1], channels]
+    }
 }
 
 impl Layer for UpsampleNearest {
@@ -145,15 +158,14 @@ impl Layer for UpsampleNearest {
     }
 
     fn output(&self, inputs: &[(DatumType, TVec<TDim>)]) -> TractResult<(DatumType, TVec<TDim>)> {
-        let [rows, columns, channels] = self.input;
-        expect(&sides(&inputs[0].1)?, &[1, rows, columns, channels])?;
-        Ok((DatumType::U8, dims(&[1, rows * self.factor[0], columns * self.factor[1], channels])))
+        expect(&sides(&inputs[0].1)?, &self.input)?;
+        Ok((DatumType::U8, dims(&self.shape())))
     }
 
     fn run(&self, inputs: &[TValue]) -> TractResult<Tensor> {
-        let [rows, columns, channels] = self.input;
+        let [_, _, columns, channels] = self.input;
         let [down, across] = self.factor;
-        let mut output = unwritten::<u8>(&[1, rows * down, columns * across, channels])?;
+        let mut output = unwritten::<u8>(&self.shape())?;
         let lines = levels(&inputs[0])?.chunks_exact((columns * channels).max(1));
         let wide = (columns * across * channels).max(1);
         let mut view = output.try_as_plain_ram_mut()?;

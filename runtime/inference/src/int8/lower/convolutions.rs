@@ -176,7 +176,7 @@ impl Lowering<'_> {
         input: &[usize],
         kernel: &[usize],
     ) -> Option<Window> {
-        if input.len() != 4 || input[0] != 1 || attributes.int("ceil_mode", 0) != 0 {
+        if input.len() != 4 || attributes.int("ceil_mode", 0) != 0 {
             return None;
         }
         let pair = |name: &str, default: usize| -> Option<[usize; 2]> {
@@ -230,7 +230,7 @@ impl Lowering<'_> {
             return Ok(false);
         }
         let stored = self.in_layout(&levels.stored, Layout::ChannelsLast)?;
-        let layer = MaxPool { window, size: [input[2], input[3]], channels: input[1] };
+        let layer = MaxPool { pictures: input[0], window, size: [input[2], input[3]], channels: input[1] };
         let outlet = self.emit(&node.output[0], layer, &[stored.outlet])?;
         let stored = Stored { outlet, shape, layout: Layout::ChannelsLast };
         self.give(&node.output[0], (Levels { stored, ..levels }, meaning));
@@ -242,7 +242,7 @@ impl Lowering<'_> {
         let Some(levels) = self.levels(&node.input[0]).filter(is_even) else { return Ok(false) };
         let input = levels.stored.shape.clone();
         let (Some(shape), 4) = (self.shape(&node.output[0]), input.len()) else { return Ok(false) };
-        if !self.is_only_rounded(&node.output[0]) || input[0] != 1 {
+        if !self.is_only_rounded(&node.output[0]) {
             return Ok(false);
         }
         let window = match &*node.op_type {
@@ -290,14 +290,13 @@ impl Lowering<'_> {
         let whole = input.len() == 4
             && shape.len() == 4
             && input[..2] == shape[..2]
-            && input[0] == 1
             && [2, 3].iter().all(|&side| input[side] > 0 && shape[side] % input[side] == 0);
         if !(whole && takes_the_pixel && (mode.is_empty() || mode == "nearest")) {
             return Ok(false);
         }
         let factor = [shape[2] / input[2], shape[3] / input[3]];
         let stored = self.in_layout(&levels.stored, Layout::ChannelsLast)?;
-        let layer = UpsampleNearest { input: [input[2], input[3], input[1]], factor };
+        let layer = UpsampleNearest { input: [input[0], input[2], input[3], input[1]], factor };
         let outlet = self.emit(&node.output[0], layer, &[stored.outlet])?;
         let stored = Stored { outlet, shape, layout: Layout::ChannelsLast };
         self.give(&node.output[0], (Levels { stored, ..levels }, meaning));

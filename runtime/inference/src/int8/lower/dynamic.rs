@@ -93,7 +93,8 @@ impl Lowering<'_> {
         }
         let weights = weights(levels, &unit, zero_points.as_deref(), 0)?;
         let attributes = Attributes(node);
-        let input = self.shape(activation)?;
+        // One scale is found for all of an input: pictures of a batch would not be on their own.
+        let input = self.shape(activation).filter(|shape| shape.first() == Some(&1))?;
         let window = self.window(node, attributes, &input, weights.shape.get(2..)?)?;
         let groups = usize::try_from(attributes.int("group", 1)).ok()?;
         let filter = match filter(weights, groups, input[1])? {

@@ -263,6 +263,7 @@ impl Lowering<'_> {
         let output =
             Stored { outlet: input.outlet, shape: mean.shape.clone(), layout: joined_layout(&mean.shape) };
         let layer = AveragePool {
+            pictures: input.shape[0],
             window: mean.window.clone(),
             size: [input.shape[2], input.shape[3]],
             channels: input.shape[1],
