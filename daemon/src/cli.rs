@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use glassd_core::{GlassesId, QueryId};
+use glassd_inference::{Accelerator, Preference};
 
 /// The gateway between smart glasses and everything else.
 #[derive(Debug, Parser)]
@@ -60,6 +61,12 @@ pub enum Command {
         /// What to do.
         #[command(subcommand)]
         command: ModelsCommand,
+    },
+    /// Accelerators: what can run models here, and how fast.
+    Accel {
+        /// What to do.
+        #[command(subcommand)]
+        command: AccelCommand,
     },
     /// Policies: run the cases of a policy file.
     Policy {
@@ -152,6 +159,40 @@ pub enum ModelsCommand {
     },
     /// Brings an FP32 ONNX model to INT8, and tells what that cost.
     Quantize(QuantizeArgs),
+}
+
+/// What to do with accelerators.
+#[derive(Debug, Subcommand)]
+pub enum AccelCommand {
+    /// Lists what can run models here, and why the rest cannot.
+    List {
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Measures a model on each accelerator whose outputs agree with the processor's, and tells which one would be
+    /// chosen.
+    Bench(BenchArgs),
+}
+
+/// What is measured.
+#[derive(Clone, Debug, Args)]
+pub struct BenchArgs {
+    /// `embedded`, a name of the manifest, or an ONNX file; LiteRT takes the `.tflite` file of the same name beside it.
+    #[arg(default_value = "embedded")]
+    pub model: String,
+    /// What the choice is for: low-power, fast-single-answer or sustained-speed (default: models.preference).
+    #[arg(long)]
+    pub preference: Option<Preference>,
+    /// For how long to run in a row on each, in seconds.
+    #[arg(long, default_value_t = 2.0)]
+    pub seconds: f64,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+    /// Measure this accelerator here and print its row.
+    #[arg(long, hide = true)]
+    pub only: Option<Accelerator>,
 }
 
 /// How a model is quantised.

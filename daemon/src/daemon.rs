@@ -14,6 +14,7 @@ use glassd_policies::Policies;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
+use crate::accelerators;
 use crate::broker::Broker;
 use crate::clock::Clock;
 use crate::config::Config;
@@ -58,7 +59,8 @@ impl Daemon {
     /// Starts everything that the configuration names.
     pub async fn start(config: &Config, extras: Extras) -> anyhow::Result<Self> {
         let clock = Clock::start();
-        let (perception, mut models) = crate::models::perception(config)?;
+        let cache = accelerators::cache(config);
+        let (perception, mut models) = crate::models::perception(config, Some(&cache))?;
         let vocabulary = crate::models::admitted(&mut models, &config.models.detector)?;
         let policies = load_policies(config)?;
         let privacy = crate::privacy::at_start(config);

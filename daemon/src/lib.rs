@@ -4,6 +4,7 @@
 //! in `glassd-core` and `glassd-policies`; what is computed on media and models, in `glassd-media`
 //! and `glassd-inference`.
 
+pub mod accelerators;
 pub mod broker;
 pub mod cli;
 pub mod clock;

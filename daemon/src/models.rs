@@ -6,8 +6,9 @@ use std::time::Duration;
 use anyhow::Context as _;
 use glassd_core::Vocabulary;
 use glassd_inference::serving::{Models, ResultCacheSettings};
-use glassd_inference::{EMBEDDED, Manifest, ModelStore, Task};
+use glassd_inference::{CompilationCache, EMBEDDED, Manifest, ModelStore, Named, Task, embedded_candidate};
 
+use crate::accelerators;
 use crate::config::Config;
 use crate::vision::Perception;
 
@@ -15,8 +16,9 @@ use crate::vision::Perception;
 /// that always see something new make 480, and each is a few objects.
 const MOST_RESULTS: usize = 512;
 
-/// Returns what the configuration wants to see with, and the models for it; none is loaded yet.
-pub fn perception(config: &Config) -> anyhow::Result<(Perception, Models)> {
+/// Returns what the configuration wants to see with, and the models for it, on the accelerator that it names or that
+/// measuring found best; none is loaded yet. Without a cache nothing is written.
+pub fn perception(config: &Config, cache: Option<&CompilationCache>) -> anyhow::Result<(Perception, Models)> {
     let models = &config.models;
     let store = if models.detector == EMBEDDED { None } else { Some(store(config)?) };
     let task = store.as_ref().and_then(|store| store.manifest().task(&models.detector));
@@ -35,7 +37,26 @@ pub fn perception(config: &Config) -> anyhow::Result<(Perception, Models)> {
             most: MOST_RESULTS,
         },
     };
-    Ok((perception, Models::new(store, models.memory_mb * 1_000_000)))
+    let candidate = || {
+        let Some(store) = &store else { return Ok(embedded_candidate()?) };
+        let model = first_model(store.manifest(), &models.detector);
+        store.candidate(model).with_context(|| format!("models.detector = {:?}", models.detector))
+    };
+    let site = accelerators::site(config, cache, candidate)?;
+    Ok((perception, Models::new(store, models.memory_mb * 1_000_000).on(site)))
+}
+
+/// Returns the model that stands for all behind a name when accelerators are measured.
+fn first_model<'a>(manifest: &'a Manifest, name: &'a str) -> &'a str {
+    let first = match manifest.named(name) {
+        Some(Named::Ensemble(ensemble)) => ensemble.members.first().map(|member| &member.model),
+        // An arm is a model or an ensemble, never a variant.
+        Some(Named::Variant(variant)) => {
+            return variant.arms.first().map_or(name, |arm| first_model(manifest, &arm.model));
+        }
+        Some(Named::Model(_)) | None => None,
+    };
+    first.map_or(name, String::as_str)
 }
 
 /// Loads every model behind `models.detector` once: each is trusted and fits, or the daemon does not start. Returns the

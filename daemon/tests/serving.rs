@@ -59,8 +59,9 @@ fn answered(gateway: &Gateway) -> String {
 fn two_models_and_an_ensemble_serve_in_the_room_of_one() {
     const GLASSES: &str = "[[glasses]]\nname = \"amber\"\nkind = \"simulated\"\nseed = 3\n";
     for (detector, told) in [("both", "one, two: ensemble"), ("seeing", "both of seeing: variant")] {
-        let models =
-            format!("[models]\ndetector = {detector:?}\nmanifest = \"MODELS/models.toml\"\nmemory_mb = 4\n");
+        let models = format!(
+            "[models]\naccelerator = \"cpu\"\ndetector = {detector:?}\nmanifest = \"MODELS/models.toml\"\nmemory_mb = 4\n"
+        );
         let mut gateway = Gateway::configure("", "local-only", "");
         let folder = gateway.folder.path().join("models");
         std::fs::create_dir(&folder).unwrap();

@@ -25,7 +25,7 @@ use glassd_media::{Image, decode};
 
 /// What one iteration does.
 enum Work {
-    Model { session: Session, inputs: Vec<Tensor> },
+    Model { session: Box<Session>, inputs: Vec<Tensor> },
     Detect { detector: Box<Detector>, image: Image },
 }
 
@@ -79,7 +79,10 @@ fn loaded(arguments: &Arguments, model: &Path, threads: usize) -> Result<Work, F
     }
     let mut session = Accelerator::Cpu.prepare_file(model, None)?.open().expect("a prepared model opens");
     threads.iter().for_each(|threads| session.divide_between(threads));
-    Ok(Work::Model { session, inputs: inputs(Path::new(arguments.option("--inputs").unwrap())) })
+    Ok(Work::Model {
+        session: Box::new(session),
+        inputs: inputs(Path::new(arguments.option("--inputs").unwrap())),
+    })
 }
 
 impl Work {

@@ -182,7 +182,7 @@ fn policies(config: &Config) -> anyhow::Result<String> {
 }
 
 fn detector(config: &Config) -> anyhow::Result<String> {
-    let (_, mut models) = crate::models::perception(config)?;
+    let (_, mut models) = crate::models::perception(config, None)?;
     let vocabulary = crate::models::admitted(&mut models, &config.models.detector)?;
     Ok(format!("{} with {} labels", config.models.detector, vocabulary.labels.len()))
 }

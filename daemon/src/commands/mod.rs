@@ -1,5 +1,6 @@
 //! One module for each subcommand.
 
+mod accel;
 mod ask;
 mod check;
 #[cfg(feature = "demo")]
@@ -42,6 +43,7 @@ pub fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         }
         Command::Status { json } => runtime()?.block_on(ask::status(&load(path)?, json)),
         Command::Why { query, json } => why::run(&load(path)?, query, json),
+        Command::Accel { command } => accel::run(&load(path)?, path, &command),
         Command::Models { command } => models::run(&load(path)?, &command),
         Command::Policy { command: PolicyCommand::Test { file } } => test_policy(&file),
         Command::Config { command: ConfigCommand::Reference } => {

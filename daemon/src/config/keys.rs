@@ -73,6 +73,16 @@ pub const KEYS: &[Key] = &[
         "Where the manifest's files are; empty for the manifest's folder.",
     ),
     key(
+        "models.accelerator",
+        "\"auto\", \"cpu\", \"vulkan[:N]\", \"onnxruntime[:PROVIDER]\" or \"litert[:delegate]\"",
+        "What runs the models, once its outputs agreed with the processor's; auto measures, and `glassd accel list` lists.",
+    ),
+    key(
+        "models.preference",
+        "\"low-power\", \"fast-single-answer\" or \"sustained-speed\"",
+        "What auto chooses for.",
+    ),
+    key(
         "models.memory_mb",
         "1 to 1000000",
         "Memory of loaded models, in millions of bytes. One that is needed and not there takes the place of the least recently used.",

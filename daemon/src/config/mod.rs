@@ -12,8 +12,11 @@ use std::path::PathBuf;
 
 use glassd_core::GlassesId;
 use glassd_core::wire::Encoding;
+use glassd_inference::Preference;
 use glassd_policies::Privacy;
 use serde::{Deserialize, Serialize};
+
+use crate::accelerators::Wanted;
 
 pub use self::keys::{KEYS, Key, reference};
 pub use self::load::{LoadError, load};
@@ -175,6 +178,10 @@ pub struct ModelsConfig {
     pub manifest: PathBuf,
     /// Folder of the manifest's files; empty for the manifest's own folder.
     pub directory: PathBuf,
+    /// What runs them.
+    pub accelerator: Wanted,
+    /// What is chosen for, where `accelerator` leaves the choice open.
+    pub preference: Preference,
     /// Memory of the models that are loaded, of each accelerator, in millions of bytes.
     pub memory_mb: u64,
     /// How long what was seen stands for pictures like its own, in milliseconds; 0 for never.
@@ -189,6 +196,8 @@ impl Default for ModelsConfig {
             detector: "embedded".to_owned(),
             manifest: PathBuf::new(),
             directory: PathBuf::new(),
+            accelerator: Wanted::Auto,
+            preference: Preference::FastSingleAnswer,
             // A large detector and a small one, or a detector and an image tower, of the models measured.
             memory_mb: 256,
             // A wearer who stands still: of 85 pictures of COCO val2017 93 % are within 2 bits when compressed otherwise,

@@ -103,6 +103,9 @@ impl ServingMetrics {
                     tracing::debug!(model = name, bytes, "a model is loaded");
                     self.model_loads.get_or_create(&ModelLabel { model: name }).inc();
                 }
+                ModelEvent::FellBack { name, why } => {
+                    tracing::warn!(model = name, why, "the processor runs a model for another accelerator");
+                }
                 ModelEvent::Unloaded { name } => {
                     tracing::debug!(model = name, "a model is unloaded");
                     self.model_unloads.get_or_create(&ModelLabel { model: name }).inc();

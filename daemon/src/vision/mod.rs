@@ -93,11 +93,13 @@ pub struct Perception {
 pub struct Vision {
     perception: Perception,
     pictures: Pictures,
+    /// What runs the detector.
+    chosen: Accelerator,
     accelerators: BTreeMap<Accelerator, AcceleratorThread>,
 }
 
 impl Vision {
-    /// Starts the threads; `models` are those of the processor.
+    /// Starts the threads; `models` are those of the accelerator that was chosen for them.
     pub fn spawn(
         perception: Perception,
         models: Models,
@@ -106,10 +108,10 @@ impl Vision {
         events: mpsc::Sender<Event>,
     ) -> anyhow::Result<Self> {
         let pictures = Pictures::spawn(events.clone())?;
-        let processor =
-            AcceleratorThread::spawn(Accelerator::Cpu, &perception, models, clock, metrics, events)?;
-        let accelerators = BTreeMap::from([(Accelerator::Cpu, processor)]);
-        Ok(Self { perception, pictures, accelerators })
+        let chosen = models.accelerator();
+        let thread = AcceleratorThread::spawn(chosen, &perception, models, clock, metrics, events)?;
+        let accelerators = BTreeMap::from([(chosen, thread)]);
+        Ok(Self { perception, pictures, chosen, accelerators })
     }
 
     /// Queues a job; returns a result that is there at once: of the older frame whose place it took, or its own, where the
@@ -126,7 +128,7 @@ impl Vision {
                 let session = format!("{}/{}", self.perception.gateway, frame.glasses);
                 let (target, how) = self.perception.chosen(&session);
                 let look = Look { frame, picture, urgency, how };
-                self.accelerators[&Accelerator::Cpu].submit(look, target)
+                self.accelerators[&self.chosen].submit(look, target)
             }
         }
     }

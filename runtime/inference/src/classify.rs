@@ -4,7 +4,7 @@ use glassd_media::Image;
 use tract_onnx::prelude::{DatumType, Tensor};
 
 use crate::accelerators::{
-    Accelerator, InferenceError, LoadError, PreparedModel, Session, Signature, floats,
+    Accelerator, InferenceError, LoadError, Placement, PreparedModel, Session, Signature, floats,
 };
 use crate::manifest::{ClassifyHead, InputContract, Labels, ModelEntry, Task};
 use crate::store::{Flaw, judged};
@@ -40,6 +40,11 @@ impl Classifier {
         }
         let session = model.open().map_err(|error| LoadError::Unusable(error.to_string()))?;
         Ok(Self { entry: entry.clone(), input, labels, session })
+    }
+
+    /// Returns where the model runs, and why there.
+    pub fn placement(&self) -> &Placement {
+        self.session.placement()
     }
 
     /// Returns (index into [`Classifier::labels`], calibrated probability) from the floor upwards, the most

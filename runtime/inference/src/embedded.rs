@@ -1,9 +1,10 @@
 //! The detector that is built in, so that everything works with no download.
 
+use crate::accelerators::Site;
 use crate::detect::Detector;
 use crate::manifest::ModelEntry;
 use crate::memory::Loaded;
-use crate::store::{VerifyError, trusted_embedded};
+use crate::store::{self, Candidate, VerifyError};
 
 /// The name under which it serves; no model of a manifest can take it.
 pub const EMBEDDED: &str = "embedded";
@@ -11,14 +12,21 @@ pub const EMBEDDED: &str = "embedded";
 /// Prepares the embedded detector, trained by `glassd-train`: shapes and colours of the simulator's world. It is
 /// verified like any other, and refused only in a build that was tampered with.
 pub fn embedded() -> Result<Detector, VerifyError> {
-    Ok(loaded()?.model)
+    Ok(loaded(&Site::default())?.model)
 }
 
-/// Prepares it, and reckons its memory.
-pub(crate) fn loaded() -> Result<Loaded<Detector>, VerifyError> {
-    let entry =
-        ModelEntry::parse(include_str!("../models/scene.toml")).expect("a test parses the embedded entry");
-    trusted_embedded(&entry, ONNX)
+/// Prepares it for an accelerator, and reckons its memory.
+pub(crate) fn loaded(site: &Site) -> Result<Loaded<Detector>, VerifyError> {
+    store::trusted_embedded(&entry(), ONNX, site)
+}
+
+/// Returns what an accelerator is tried on before it may run the embedded detector.
+pub fn embedded_candidate() -> Result<Candidate, VerifyError> {
+    store::embedded_candidate(&entry(), ONNX)
+}
+
+fn entry() -> ModelEntry {
+    ModelEntry::parse(include_str!("../models/scene.toml")).expect("a test parses the embedded entry")
 }
 
 /// The model itself.

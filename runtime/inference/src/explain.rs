@@ -26,12 +26,17 @@ pub struct NodeReport {
 }
 
 impl PreparedModel {
+    /// Returns inputs that fit the model, of values that no operation finds special.
+    pub fn made_up_inputs(&self) -> Result<Vec<Tensor>, InferenceError> {
+        self.inputs().iter().map(made_up).collect()
+    }
+
     /// Runs the model for at least `duration` on made-up inputs and reports every node, in the order in which
     /// they run.
     pub fn explain(&self, duration: Duration) -> Result<Vec<NodeReport>, InferenceError> {
-        let plan = self.plan();
+        let plan = self.plan().ok_or_else(|| failed("only the processor tells what its nodes cost"))?;
         let model = plan.model();
-        let inputs: Vec<Tensor> = self.inputs().iter().map(made_up).collect::<Result<_, _>>()?;
+        let inputs = self.made_up_inputs()?;
         let mut times = vec![Duration::ZERO; model.nodes.len()];
         let mut state = plan.spawn().map_err(failed)?;
         let mut runs = 0;

@@ -41,13 +41,15 @@ mod tokenizer;
 mod zero_shot;
 
 pub use accelerators::{
-    Accelerator, FileError, InferenceError, LoadError, PreparedModel, Session, Signature,
+    Absence, Accelerator, Agreement, CacheCounts, CacheKey, Capability, Choice, CompilationCache, Delegate,
+    FileError, InferenceError, InvalidAccelerator, LoadError, Measurement, ModelForm, Placement, Power,
+    Precision, Preference, PreparedModel, Provider, Session, Signature, Site, Source, Survey, choose, survey,
 };
 pub use calibration::Calibration;
 pub use classify::Classifier;
 pub use coco::COCO_LABELS;
 pub use detect::{Detection, Detector};
-pub use embedded::{EMBEDDED, embedded};
+pub use embedded::{EMBEDDED, embedded, embedded_candidate};
 pub use embedding::Embedding;
 pub use explain::NodeReport;
 pub use faces::{Face, FaceFinder, FaceModels};
@@ -61,7 +63,7 @@ pub use manifest::{
 };
 pub use presence::{Presence, PresenceDetector};
 pub use read::{Line, ReadModels, Reader};
-pub use store::{Flaw, ModelStore, Problem, VerifyError, sha256};
+pub use store::{Candidate, Flaw, ModelStore, Problem, VerifyError, sha256};
 pub use text_encoder::TextEncoder;
 pub use tokenizer::Tokenizer;
 pub use tract_onnx::prelude::{DatumType, Tensor};

@@ -29,8 +29,13 @@ pub(crate) fn memory(
 impl PreparedModel {
     /// Returns the most bytes that its activations take at one moment of a run: every tensor lives from the node that
     /// makes it to the last that reads it.
+    ///
+    /// What another accelerator takes is reckoned to be what the processor would.
     pub fn activation_bytes(&self) -> Result<u64, InferenceError> {
-        peak(self.plan().model()).map_err(failed)
+        match self.plan() {
+            Some(plan) => peak(plan.model()).map_err(failed),
+            None => Ok(self.fallback_activation_bytes()),
+        }
     }
 }
 

@@ -53,6 +53,7 @@ fn names(events: Vec<ModelEvent>) -> Vec<String> {
             assert!(bytes > ONNX.len() as u64);
             format!("+{name}")
         }
+        ModelEvent::FellBack { name, why } => format!("{name}: {why}"),
         ModelEvent::Unloaded { name } => format!("-{name}"),
     };
     events.into_iter().map(told).collect()

@@ -14,7 +14,7 @@ use tract_onnx::tract_core::ops::konst::Const;
 use tract_onnx::tract_hir::infer::{DimFact, Factoid};
 use tract_onnx::tract_hir::internal::{TDim, ensure, format_err};
 
-use super::{Accelerator, LoadError, PreparedModel, Signature};
+use super::{Accelerator, Compiled, LoadError, PreparedModel, Signature};
 use crate::{exact_softmax, int8};
 
 /// Compiles an ONNX model: lowered to INT8 layers where it is quantised, else as tract reads it. Shapes of the
@@ -39,7 +39,7 @@ pub(super) fn compiled<E: From<LoadError>>(
     let model = plan.model();
     let inputs = facts((0..model.inputs.len()).map(|at| signature(model.input_fact(at)?)).collect())?;
     let outputs = facts((0..model.outputs.len()).map(|at| signature(model.output_fact(at)?)).collect())?;
-    Ok(PreparedModel { plan, accelerator: Accelerator::Cpu, inputs, outputs })
+    Ok(PreparedModel::new(Accelerator::Cpu, Compiled::Cpu(plan), inputs, outputs))
 }
 
 /// Largest tensor of a model, in values: what lies about its shapes must not take the machine's memory.

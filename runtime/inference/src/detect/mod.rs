@@ -9,7 +9,7 @@ use tract_onnx::prelude::{DatumType, Tensor};
 use self::heads::Head;
 pub(crate) use self::overlap::intersection_over_union;
 use crate::accelerators::{
-    Accelerator, InferenceError, LoadError, PreparedModel, Session, Signature, values,
+    Accelerator, InferenceError, LoadError, Placement, PreparedModel, Session, Signature, values,
 };
 use crate::int8::Threads;
 use crate::manifest::{InputContract, Labels, ModelEntry, Task, Thresholds, Vocabulary};
@@ -117,6 +117,11 @@ impl Detector {
     /// Divides large layers between threads from now on.
     pub fn divide_between(&mut self, threads: &Threads) {
         self.session.divide_between(threads);
+    }
+
+    /// Returns where the model runs, and why there.
+    pub fn placement(&self) -> &Placement {
+        self.session.placement()
     }
 
     /// Runs on the check sample and judges what comes out.

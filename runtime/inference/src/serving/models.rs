@@ -1,6 +1,6 @@
 //! Models by name, within a memory budget.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use glassd_media::Image;
@@ -8,7 +8,7 @@ use glassd_media::Image;
 use super::budget::{Budget, OverBudget};
 use super::ensemble::{Ballot, fused, voted};
 use super::sighting::Sighting;
-use crate::accelerators::InferenceError;
+use crate::accelerators::{Accelerator, InferenceError, Placement, Site};
 use crate::classify::Classifier;
 use crate::detect::Detector;
 use crate::embedded::{self, EMBEDDED};
@@ -23,6 +23,9 @@ use crate::store::{ModelStore, VerifyError};
 #[derive(Debug)]
 pub struct Models {
     store: Option<ModelStore>,
+    site: Site,
+    /// Models that run on the processor although another accelerator was asked to.
+    fallen: BTreeSet<String>,
     budget: Budget,
     loaded: BTreeMap<String, Model>,
     /// The words of every model that was ever loaded.
@@ -38,6 +41,15 @@ enum Model {
     Classifier(Box<Classifier>),
 }
 
+impl Model {
+    fn placement(&self) -> &Placement {
+        match self {
+            Self::Detector(detector) => detector.placement(),
+            Self::Classifier(classifier) => classifier.placement(),
+        }
+    }
+}
+
 /// Something that happened to a model.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ModelEvent {
@@ -47,6 +59,13 @@ pub enum ModelEvent {
         name: String,
         /// Its memory, in bytes.
         bytes: u64,
+    },
+    /// The processor runs it, and not the accelerator that was asked to.
+    FellBack {
+        /// Which.
+        name: String,
+        /// Why, in one sentence.
+        why: String,
     },
     /// It made room for another, or failed.
     Unloaded {
@@ -92,12 +111,25 @@ impl Models {
     pub fn new(store: Option<ModelStore>, limit: u64) -> Self {
         Self {
             store,
+            site: Site::default(),
+            fallen: BTreeSet::new(),
             budget: Budget::new(limit),
             loaded: BTreeMap::new(),
             words: BTreeMap::new(),
             sizes: BTreeMap::new(),
             events: Vec::new(),
         }
+    }
+
+    /// Has the models run elsewhere than on the processor.
+    #[must_use]
+    pub fn on(self, site: Site) -> Self {
+        Self { store: self.store.map(|store| store.on(site.clone())), site, ..self }
+    }
+
+    /// Returns the accelerator that is asked to run the models.
+    pub fn accelerator(&self) -> Accelerator {
+        self.site.accelerator
     }
 
     /// Loads every model behind a name once, so that each is known to be trusted and to fit, and returns the words that
@@ -223,6 +255,8 @@ impl Models {
         if !self.loaded.contains_key(name) {
             self.load(name, task)?;
         }
+        // It may have failed in its latest run.
+        self.note_fallback(name);
         self.budget.used(name);
         Ok(self.loaded.get_mut(name).expect("it was loaded just now"))
     }
@@ -243,7 +277,19 @@ impl Models {
         self.words.insert(name.to_owned(), Arc::new(words));
         self.loaded.insert(name.to_owned(), model);
         self.events.push(ModelEvent::Loaded { name: name.to_owned(), bytes });
+        self.fallen.remove(name);
+        self.note_fallback(name);
         Ok(())
+    }
+
+    /// Tells once that the processor runs a model which another accelerator was asked to run.
+    fn note_fallback(&mut self, name: &str) {
+        let why = self.loaded.get(name).and_then(|model| model.placement().why.clone());
+        if let Some(why) = why
+            && self.fallen.insert(name.to_owned())
+        {
+            self.events.push(ModelEvent::FellBack { name: name.to_owned(), why });
+        }
     }
 
     fn make_room(&mut self, name: &str, bytes: u64) -> Result<(), PerceiveError> {
@@ -264,7 +310,7 @@ impl Models {
         };
         let of_store = self.store.as_ref().and_then(|store| Some((store, store.manifest().model(name)?)));
         Ok(match of_store {
-            None => detector(embedded::loaded()?),
+            None => detector(embedded::loaded(&self.site)?),
             Some((store, entry)) => match entry.task {
                 Task::Detect { .. } => detector(store.load_detector(entry)?),
                 Task::Classify { .. } => {

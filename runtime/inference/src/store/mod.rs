@@ -8,8 +8,9 @@ use std::path::PathBuf;
 
 use glassd_media::Image;
 use sha2::{Digest, Sha256};
+use tract_onnx::prelude::Tensor;
 
-use crate::accelerators::{Accelerator, FileError, InferenceError, LoadError, PreparedModel};
+use crate::accelerators::{Accelerator, FileError, InferenceError, LoadError, PreparedModel, Site, Source};
 use crate::classify::Classifier;
 use crate::detect::Detector;
 use crate::faces::{FaceFinder, FaceModels};
@@ -25,6 +26,16 @@ use crate::zero_shot::{ZeroShot, ZeroShotModels};
 pub struct ModelStore {
     manifest: Manifest,
     folder: PathBuf,
+    site: Site,
+}
+
+/// What an accelerator is tried on: a model's bytes, whose hash is the manifest's, and its check sample.
+#[derive(Clone, Debug)]
+pub struct Candidate {
+    /// The ONNX file.
+    pub onnx: Vec<u8>,
+    /// The inputs that its check sample becomes.
+    pub sample: Vec<Tensor>,
 }
 
 /// Why a model is not trusted: one sentence with its name and file.
@@ -109,7 +120,23 @@ pub enum Flaw {
 impl ModelStore {
     /// Takes the models of `manifest` from `folder`; nothing is read yet.
     pub fn open(manifest: Manifest, folder: impl Into<PathBuf>) -> Self {
-        Self { manifest, folder: folder.into() }
+        Self { manifest, folder: folder.into(), site: Site::default() }
+    }
+
+    /// Has the models run elsewhere than on the processor.
+    #[must_use]
+    pub fn on(self, site: Site) -> Self {
+        Self { site, ..self }
+    }
+
+    /// Returns what an accelerator is tried on before it may run the model of that name.
+    pub fn candidate(&self, name: &str) -> Result<Candidate, VerifyError> {
+        let entry = self.entry(name)?;
+        self.candidate_of(entry).map_err(|problem| refused(entry, problem))
+    }
+
+    fn candidate_of(&self, entry: &ModelEntry) -> Result<Candidate, Problem> {
+        candidate(entry, self.read(&entry.file)?, &self.sample(entry, sample::scene)?)
     }
 
     /// Returns the manifest.
@@ -276,6 +303,9 @@ impl ModelStore {
     }
 
     fn prepared(&self, entry: &ModelEntry) -> Result<PreparedModel, Problem> {
+        if self.site.accelerator != Accelerator::Cpu {
+            return Ok(placed(&self.candidate_of(entry)?, &self.site)?);
+        }
         let prepared = Accelerator::Cpu.prepare_file(&self.folder.join(&entry.file), Some(&entry.sha256));
         prepared.map_err(|error| match error {
             FileError::Unreadable(error) => self.unreadable(&entry.file, error),
@@ -328,20 +358,44 @@ impl ModelStore {
     }
 }
 
+/// Returns the SHA-256 of bytes that have another than `expected`.
+pub(crate) fn other_hash(expected: &str, bytes: &[u8]) -> Option<String> {
+    let actual = sha256(bytes);
+    (!actual.eq_ignore_ascii_case(expected)).then_some(actual)
+}
+
 /// Refuses bytes that are not those that the manifest means.
 fn is_meant(bytes: &[u8], sha256_of_it: &str) -> Result<(), Problem> {
-    let actual = sha256(bytes);
-    if !actual.eq_ignore_ascii_case(sha256_of_it) {
-        return Err(Problem::Hash { expected: sha256_of_it.to_owned(), actual });
-    }
-    Ok(())
+    let other = other_hash(sha256_of_it, bytes);
+    other.map_or(Ok(()), |actual| Err(Problem::Hash { expected: sha256_of_it.to_owned(), actual }))
+}
+
+/// Returns what an accelerator is tried on before it may run a model that looks at pictures.
+fn candidate(entry: &ModelEntry, onnx: Vec<u8>, sample: &Image) -> Result<Candidate, Problem> {
+    is_meant(&onnx, &entry.sha256)?;
+    let input = entry.input.ok_or_else(|| LoadError::Unusable("it looks at no pictures".to_owned()))?;
+    Ok(Candidate { onnx, sample: vec![input.sample(sample)] })
+}
+
+/// Prepares a model where its outputs on its sample are right.
+fn placed(candidate: &Candidate, site: &Site) -> Result<PreparedModel, LoadError> {
+    let source = Source { onnx: &candidate.onnx, tflite: None };
+    site.accelerator.place(source, std::slice::from_ref(&candidate.sample), site.cache.as_ref())
+}
+
+/// Returns what an accelerator is tried on before it may run a model that needs no folder.
+pub(crate) fn embedded_candidate(entry: &ModelEntry, onnx: &[u8]) -> Result<Candidate, VerifyError> {
+    candidate(entry, onnx.to_vec(), &sample::scene()).map_err(|problem| refused(entry, problem))
 }
 
 /// Returns a detector from bytes that need no folder, verified like one of a store.
-pub(crate) fn trusted_embedded(entry: &ModelEntry, onnx: &[u8]) -> Result<Loaded<Detector>, VerifyError> {
+pub(crate) fn trusted_embedded(
+    entry: &ModelEntry,
+    onnx: &[u8],
+    site: &Site,
+) -> Result<Loaded<Detector>, VerifyError> {
     let trusted = || {
-        is_meant(onnx, &entry.sha256)?;
-        let prepared = Accelerator::Cpu.prepare(onnx)?;
+        let prepared = placed(&candidate(entry, onnx.to_vec(), &sample::scene())?, site)?;
         let mut detector = Detector::new(entry, &prepared, Labels::listed(&entry.task)?)?;
         detector.check(&sample::scene())?;
         Ok(Loaded {

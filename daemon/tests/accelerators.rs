@@ -1,0 +1,111 @@
+//! `glassd accel`, and what the daemon does about an accelerator that cannot serve.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::process::{Command, Output};
+use std::time::{Duration, Instant};
+
+use glassd::accelerators::{Wanted, cache, site};
+use glassd::config::Config;
+use glassd_inference::serving::ModelEvent;
+use glassd_inference::{Accelerator, Delegate, Power, embedded_candidate, survey};
+use serde_json::Value;
+
+fn accel(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_glassd")).arg("accel").args(arguments).output().unwrap()
+}
+
+fn json(arguments: &[&str]) -> Value {
+    let output = accel(arguments);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+#[test]
+fn the_list_tells_what_is_there_and_why_the_rest_is_not() {
+    let list = json(&["list", "--json"]);
+    let list = list.as_array().unwrap();
+    assert_eq!(list[0]["accelerator"], "cpu");
+    for one in list {
+        if one["present"] == true {
+            assert!(!one["device"].as_str().unwrap().is_empty(), "{one}");
+            assert!(!one["precisions"].as_array().unwrap().is_empty(), "{one}");
+        } else {
+            assert!(!one["why"].as_str().unwrap().is_empty(), "{one}");
+        }
+    }
+    for name in ["vulkan", "onnxruntime", "litert"] {
+        let is_it = |one: &Value| one["accelerator"].as_str().unwrap().starts_with(name);
+        assert!(list.iter().any(is_it), "{name} is listed, present or not");
+    }
+}
+
+#[test]
+fn what_agrees_is_measured_and_one_of_it_chosen() {
+    let report = json(&["bench", "--json", "--seconds", "0.05", "--preference", "sustained-speed"]);
+    let rows = report["rows"].as_array().unwrap();
+    assert_eq!(rows[0]["accelerator"], "cpu");
+    let (serving, rest): (Vec<_>, Vec<_>) = rows.iter().partition(|row| row["serves"] == true);
+    assert!(rest.iter().all(|row| !row["why"].as_str().unwrap().is_empty()), "{report}");
+    for row in &serving {
+        for figure in ["load_cold_ms", "load_cached_ms", "first_ms", "single_ms", "sustained_ms"] {
+            assert!(row["figures"][figure].as_f64().unwrap() > 0.0, "{figure}: {row}");
+        }
+    }
+    let quickest =
+        serving.iter().map(|row| row["figures"]["sustained_ms"].as_f64().unwrap()).fold(f64::MAX, f64::min);
+    let chosen = serving.iter().find(|row| row["accelerator"] == report["chosen"]).unwrap();
+    assert!(chosen["figures"]["sustained_ms"].as_f64().unwrap() * 0.9 <= quickest, "{report}");
+    assert_eq!(report["reasons"].as_array().unwrap().len(), serving.len());
+}
+
+#[test]
+fn a_model_that_is_not_there_is_told_by_its_name() {
+    let output = accel(&["bench", "nothing.onnx"]);
+    assert!(!output.status.success());
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(told.contains("nothing.onnx is no file"), "{told}");
+}
+
+#[test]
+fn the_processor_serves_where_the_accelerator_asked_for_cannot() {
+    let state = tempfile::tempdir().unwrap();
+    let mut config = Config::default();
+    config.gateway.state_dir = state.path().to_owned();
+    let asked = Accelerator::LiteRt { delegate: Delegate::None };
+    config.models.accelerator = Wanted::Named(asked);
+    let (_, mut models) = glassd::models::perception(&config, Some(&cache(&config))).unwrap();
+    assert_eq!(models.accelerator(), asked);
+    glassd::models::admitted(&mut models, "embedded").unwrap();
+    let events = models.take_events();
+    let why = events.iter().find_map(|event| match event {
+        ModelEvent::FellBack { name, why } => (name == "embedded").then_some(why),
+        ModelEvent::Loaded { .. } | ModelEvent::Unloaded { .. } => None,
+    });
+    assert!(why.unwrap().contains(".tflite"), "{events:?}");
+}
+
+#[test]
+fn a_choice_is_measured_once() {
+    let hardware = survey()
+        .present
+        .into_iter()
+        .filter(|one| !(matches!(one.accelerator, Accelerator::Vulkan { .. }) && one.power == Power::Shared));
+    if hardware.count() < 2 {
+        eprintln!("skipped: the processor is the only accelerator here");
+        return;
+    }
+    let state = tempfile::tempdir().unwrap();
+    let mut config = Config::default();
+    config.gateway.state_dir = state.path().to_owned();
+    let timed = || {
+        let started = Instant::now();
+        let site = site(&config, Some(&cache(&config)), || Ok(embedded_candidate()?)).unwrap();
+        (site.accelerator, started.elapsed())
+    };
+    let (first, second) = (timed(), timed());
+    assert_eq!(first.0, second.0);
+    // Two accelerators at least, half a second in a row on each.
+    assert!(first.1 > Duration::from_secs(1), "{:?}", first.1);
+    assert!(second.1 < Duration::from_millis(500), "{:?}", second.1);
+}
