@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use glassd_inference::{
-    Accelerator, Candidate, CompilationCache, EMBEDDED, Measurement, Power, Source, Survey, Tensor, choose,
-    survey,
+    Accelerator, Candidate, Capability, CompilationCache, EMBEDDED, Measurement, Power, Source, Survey,
+    Tensor, choose, survey,
 };
 use serde::{Deserialize, Serialize};
 
@@ -96,8 +96,11 @@ fn bench(config: &Config, path: Option<&Path>, args: &BenchArgs) -> anyhow::Resu
     // A model that is not there is told once, not by every process.
     let Asked { onnx, .. } = asked(config, &args.model)?;
     Accelerator::Cpu.prepare(&onnx).with_context(|| args.model.clone())?;
-    let rows: Vec<Row> =
-        survey().present.iter().map(|one| alone(path, args, one.accelerator)).collect::<Result<_, _>>()?;
+    let row = |one: &Capability| {
+        eprintln!("measuring {} ({})", one.accelerator, one.device);
+        alone(path, args, one.accelerator)
+    };
+    let rows: Vec<Row> = survey().present.iter().map(row).collect::<Result<_, _>>()?;
     let preference = args.preference.unwrap_or(config.models.preference);
     let measured = |row: &Row| {
         let Figures { single_ms, sustained_ms, processor_ms, .. } = row.figures?;

@@ -101,7 +101,8 @@ impl Stream {
         let waited = gpu.device.poll(PollType::Wait { submission_index: None, timeout: Some(MOST_TIME) });
         self.complained()?;
         waited.map_err(failed)?;
-        told.try_recv().map_err(failed)?.map_err(failed)?;
+        // Another stream's thread that polls the same device may be the one that tells, a moment later.
+        told.recv_timeout(MOST_TIME).map_err(failed)?.map_err(failed)?;
         let outputs = self.read();
         self.staging.unmap();
         outputs
