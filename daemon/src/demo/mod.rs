@@ -43,6 +43,8 @@ use crate::telemetry::resident_bytes;
 const WEARERS: [&str; 2] = ["amber", "birch"];
 /// Observations that wait for the screen. Full-queue rule: see [`crate::io::Io::observer`].
 const MAX_OBSERVATIONS: usize = 4096;
+/// How long the last answer may be on its way over the radio.
+const LAST_WORD: Duration = Duration::from_secs(3);
 
 /// Runs the demo and returns its summary, judged.
 pub async fn run(args: &DemoArgs) -> anyhow::Result<Summary> {
@@ -97,10 +99,7 @@ pub async fn run(args: &DemoArgs) -> anyhow::Result<Summary> {
         outcomes.extend(wearer.await.context("a wearer ended early")?);
     }
     let elapsed = live.elapsed().saturating_sub(started);
-    let mut told = Vec::new();
-    for direct in directions {
-        told.extend(answers(&direct).await);
-    }
+    let told = heard(&directions, &outcomes).await;
     let rss_mb = resident_bytes().unwrap_or_default() as f64 / 1e6;
     if let Some(worker) = worker {
         worker.stop().await;
@@ -185,6 +184,26 @@ async fn watch(
         }
     }
     seen
+}
+
+/// Asks the glasses what they were told. The answer to the last question may still be on its way over the radio when the
+/// gateway has done its part.
+async fn heard(
+    directions: &[mpsc::Sender<Direction>],
+    outcomes: &[Outcome],
+) -> Vec<(glassd_core::QueryId, String)> {
+    let unanswered = outcomes.iter().filter(|outcome| outcome.answered.is_none()).count();
+    let asked = tokio::time::Instant::now();
+    loop {
+        let mut told = Vec::new();
+        for direct in directions {
+            told.extend(answers(direct).await);
+        }
+        if reconcile(outcomes, &told).0 <= unanswered || asked.elapsed() > LAST_WORD {
+            return told;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }
 
 async fn answers(direct: &mpsc::Sender<Direction>) -> Vec<(glassd_core::QueryId, String)> {
