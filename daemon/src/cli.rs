@@ -154,7 +154,7 @@ pub enum ModelsCommand {
         #[arg(long)]
         json: bool,
         /// For how long to run, in seconds.
-        #[arg(long, default_value_t = 1.0)]
+        #[arg(long, default_value_t = 1.0, value_parser = parse_seconds)]
         seconds: f64,
     },
     /// Brings an FP32 ONNX model to INT8, and tells what that cost.
@@ -185,7 +185,7 @@ pub struct BenchArgs {
     #[arg(long)]
     pub preference: Option<Preference>,
     /// For how long to run in a row on each, in seconds.
-    #[arg(long, default_value_t = 2.0)]
+    #[arg(long, default_value_t = 2.0, value_parser = parse_seconds)]
     pub seconds: f64,
     /// Print JSON.
     #[arg(long)]
@@ -330,4 +330,9 @@ fn parse_share(text: &str) -> Result<f64, String> {
 
 fn parse_query(text: &str) -> Result<WhichQuery, glassd_core::ids::InvalidQueryId> {
     if text == "last" { Ok(WhichQuery::Last) } else { text.parse().map(WhichQuery::Named) }
+}
+
+fn parse_seconds(text: &str) -> Result<f64, String> {
+    let seconds = text.parse::<f64>().map_err(|error| error.to_string())?;
+    if (0.0..=3600.0).contains(&seconds) { Ok(seconds) } else { Err("seconds are 0 to 3600".to_owned()) }
 }

@@ -6,7 +6,7 @@ use clap::Parser as _;
 use glassd::cli::Cli;
 
 fn main() -> ExitCode {
-    quiet_when_nobody_reads();
+    set_panic_hook();
     match glassd::commands::dispatch(Cli::parse()) {
         Ok(code) => code,
         Err(error) => {
@@ -16,8 +16,9 @@ fn main() -> ExitCode {
     }
 }
 
-/// Ends at once, with a line instead of a panic, when standard output is closed (`glassd status | head`) or full.
-fn quiet_when_nobody_reads() {
+/// Ends at once, with a line instead of a panic, when standard output is closed (`glassd status | head`) or full; says
+/// nothing of what a model file made panic and an error will tell.
+fn set_panic_hook() {
     let default = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
         let message = panic.payload().downcast_ref::<String>().map_or("", String::as_str);
@@ -27,6 +28,7 @@ fn quiet_when_nobody_reads() {
                 eprintln!("glassd: cannot print: {why}");
                 std::process::exit(1);
             }
+            None if glassd_inference::is_panic_expected() => {}
             None => default(panic),
         }
     }));

@@ -74,6 +74,7 @@ fn check(config: &Config) -> Vec<Finding> {
         ("state", state(config)),
         ("policies", policies(config)),
         ("detector", detector(config)),
+        ("accelerator", accelerator(config)),
         (
             "password",
             crate::secrets::mqtt_password(config).map(|password| match password {
@@ -185,6 +186,19 @@ fn detector(config: &Config) -> anyhow::Result<String> {
     let (_, mut models) = crate::models::perception(config, None)?;
     let vocabulary = crate::models::admitted(&mut models, &config.models.detector)?;
     Ok(format!("{} with {} labels", config.models.detector, vocabulary.labels.len()))
+}
+
+fn accelerator(config: &Config) -> anyhow::Result<String> {
+    let Wanted::Named(wanted) = config.models.accelerator else {
+        return Ok("measured, where there is more than the processor".to_owned());
+    };
+    let survey = glassd_inference::survey();
+    if let Some(here) = survey.present.iter().find(|one| one.accelerator == wanted) {
+        return Ok(format!("{wanted}: {}", here.device));
+    }
+    let absent = survey.absent.iter().find(|one| one.accelerator == wanted);
+    let why = absent.map_or("glassd accel list tells which there are", |absent| absent.why.as_str());
+    anyhow::bail!("models.accelerator: {wanted} cannot be had: {why}; the processor would run the models")
 }
 
 fn free(listen: &str, key: &str) -> anyhow::Result<String> {

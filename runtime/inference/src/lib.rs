@@ -34,6 +34,7 @@ pub mod quantise;
 mod read;
 mod sampling;
 pub mod serving;
+mod soundness;
 mod store;
 mod text_encoder;
 mod text_model;
@@ -43,7 +44,8 @@ mod zero_shot;
 pub use accelerators::{
     Absence, Accelerator, Agreement, CacheCounts, CacheKey, Capability, Choice, CompilationCache, Delegate,
     FileError, InferenceError, InvalidAccelerator, LoadError, Measurement, ModelForm, Placement, Power,
-    Precision, Preference, PreparedModel, Provider, Session, Signature, Site, Source, Survey, choose, survey,
+    Precision, Preference, PreparedModel, Provider, Session, Signature, Site, Source, Survey, choose,
+    is_panic_expected, survey,
 };
 pub use calibration::Calibration;
 pub use classify::Classifier;

@@ -187,7 +187,7 @@ fn each_bad_ensemble_or_variant_is_told_with_its_key() {
         "{ model = \"seeing\" }",
         "\"seeing\" is no model or ensemble",
     );
-    check("weight = 0.9", "weight = -1.0", "variant \"seeing\": arms.weight: 0 or more");
+    check("weight = 0.9", "weight = -1.0", "variant \"seeing\": arms.weight: 0 to 1000000");
     check(
         "weight = 0.9 }, { model = \"both\", weight = 0.1",
         "weight = 0 }, { model = \"both\", weight = 0",

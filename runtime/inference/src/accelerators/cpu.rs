@@ -12,10 +12,10 @@ use tract_onnx::prelude::{
 use tract_onnx::tensor::load_tensor;
 use tract_onnx::tract_core::ops::konst::Const;
 use tract_onnx::tract_hir::infer::{DimFact, Factoid};
-use tract_onnx::tract_hir::internal::{TDim, ensure, format_err};
+use tract_onnx::tract_hir::internal::{ensure, format_err};
 
 use super::{Accelerator, Compiled, LoadError, PreparedModel, Signature};
-use crate::{exact_softmax, int8};
+use crate::{exact_softmax, int8, soundness};
 
 /// Compiles an ONNX model: lowered to INT8 layers where it is quantised, else as tract reads it. Shapes of the
 /// inputs, if there are any, settle what the model leaves open. `decoded` gives the model, a second time where the
@@ -24,7 +24,7 @@ pub(super) fn compiled<E: From<LoadError>>(
     decoded: impl Fn() -> Result<ModelProto, E>,
     shapes: &[Vec<usize>],
 ) -> Result<PreparedModel, E> {
-    let unusable = |error| LoadError::Unusable(format!("{error:#}"));
+    let unusable = |error| LoadError::Unusable(soundness::on_a_line(&format!("{error:#}")));
     let proto = decoded()?;
     if let Some(location) = external_data(&proto) {
         return Err(LoadError::ExternalData(location).into());
@@ -42,19 +42,17 @@ pub(super) fn compiled<E: From<LoadError>>(
     Ok(PreparedModel::new(Accelerator::Cpu, Compiled::Cpu(plan), inputs, outputs))
 }
 
-/// Largest tensor of a model, in values: what lies about its shapes must not take the machine's memory.
-const MAX_VALUES: i64 = 1 << 27;
-
 /// Refuses a model with a tensor that no model of a gateway has.
 fn bounded(model: &tract_onnx::prelude::TypedModel) -> TractResult<()> {
     for node in &model.nodes {
         for output in &node.outputs {
-            let values: TDim = output.fact.shape.iter().product();
-            let fits = values.to_i64().map_or(true, |values| (0..=MAX_VALUES).contains(&values));
+            let known = output.fact.shape.iter().filter_map(|side| side.to_i64().ok());
             ensure!(
-                fits,
-                "{:?} gives a tensor of {values} values, at most {MAX_VALUES} are taken",
-                node.name
+                soundness::values(known).is_some(),
+                "{:?} gives a tensor of the sides {:?}, at most {} values are taken",
+                soundness::shortened(&node.name),
+                output.fact.shape,
+                soundness::MAX_VALUES
             );
         }
     }
@@ -76,6 +74,8 @@ fn plan(mut proto: ModelProto, form: Form, shapes: &[Vec<usize>]) -> TractResult
     let mut large = Vec::new();
     if let Some(graph) = &mut proto.graph {
         int8::spelled_out(graph);
+        let sound = soundness::check(graph).and_then(|()| soundness::check_operations(graph));
+        sound.map_err(|why| format_err!(why))?;
         if !shapes.is_empty() {
             // What it says of tensors within names open sides, which the shapes settle.
             graph.value_info.clear();
@@ -191,9 +191,12 @@ fn signature(fact: &TypedFact) -> TractResult<Signature> {
 
 fn external_data(proto: &tract_onnx::pb::ModelProto) -> Option<String> {
     let graph = proto.graph.as_ref()?;
+    let within =
+        graph.node.iter().flat_map(|node| &node.attribute).filter_map(|attribute| attribute.t.as_ref());
     let outside = graph
         .initializer
         .iter()
+        .chain(within)
         .find(|tensor| tensor.data_location == Some(DataLocation::External as i32))?;
     let location = outside.external_data.iter().find(|pair| pair.key == "location");
     Some(location.map_or_else(String::new, |pair| pair.value.clone()))

@@ -9,7 +9,7 @@ pub enum LoadError {
     #[error("not a model that can run here: {0}")]
     Unusable(String),
     /// Weights in another file: the manifest's hash would not cover them.
-    #[error("its weights lie in another file, {0:?}")]
+    #[error("its weights lie in another file, {0:?}; put them into the model first")]
     ExternalData(String),
     /// A tensor is not what the manifest says.
     #[error("its {what} is {actual}, and the manifest asks for {expected}")]

@@ -17,6 +17,7 @@ mod survey;
 #[cfg(feature = "vulkan")]
 mod vulkan;
 
+use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
@@ -199,8 +200,25 @@ impl Accelerator {
 
 /// tract indexes and unwraps on what a hostile file controls.
 fn caught<T, E: From<LoadError>>(compile: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
-    let compiled = catch_unwind(AssertUnwindSafe(compile));
-    compiled.unwrap_or_else(|_| Err(LoadError::Unusable("the parser gave up on it".into()).into()))
+    let given_up = |_| Err(LoadError::Unusable("the parser gave up on it".into()).into());
+    unpanicked(compile).unwrap_or_else(given_up)
+}
+
+thread_local! {
+    static EXPECTING: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Tells whether a panic of this thread will be caught and told as an error: a panic hook need not say a word.
+pub fn is_panic_expected() -> bool {
+    EXPECTING.get()
+}
+
+/// Runs what may panic on foreign bytes.
+fn unpanicked<T>(run: impl FnOnce() -> T) -> std::thread::Result<T> {
+    let before = EXPECTING.replace(true);
+    let ran = catch_unwind(AssertUnwindSafe(run));
+    EXPECTING.set(before);
+    ran
 }
 
 /// Multiply-adds of a model from which on a second thread saves time: MobileNetV2's 300 million gain a quarter,
@@ -347,11 +365,18 @@ impl State {
         match self {
             Self::Cpu(state) => {
                 // Values are made on the thread that runs: tract's are not for passing between threads.
+                let plan = Arc::clone(state.plan());
                 let run = || state.run(inputs.into_iter().map(Into::into).collect()).map_err(failed);
-                let outputs = match threads {
+                let ran = unpanicked(|| match threads {
                     Some(threads) => threads.run(run),
                     None => run(),
-                }?;
+                });
+                let Ok(outputs) = ran else {
+                    // What was half done is not used again.
+                    *state = plan.spawn().map_err(failed)?;
+                    return Err(failed("an operation panicked on these inputs"));
+                };
+                let outputs = outputs?;
                 Ok(outputs.into_iter().map(IntoTensor::into_tensor).collect())
             }
             #[cfg(feature = "vulkan")]

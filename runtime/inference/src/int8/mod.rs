@@ -1,6 +1,5 @@
 //! INT8 layers: u8 activations with channels last, s8 weights, sums in i32.
 
-#![allow(dead_code, reason = "being built")]
 pub mod bench;
 mod conv;
 mod depthwise;

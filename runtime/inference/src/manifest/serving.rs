@@ -72,6 +72,9 @@ pub struct VariantArm {
     pub weight: f32,
 }
 
+/// Sums of more would lose what small weights say.
+const MAX_WEIGHT: f32 = 1e6;
+
 fn one() -> f32 {
     1.0
 }
@@ -163,8 +166,8 @@ impl EnsembleEntry {
             (self.members.len() < 2, "members: two at least"),
             (is_repeated(self.members.iter().map(|member| &member.model)), "members: each model once"),
             (
-                !self.members.iter().all(|member| member.weight.is_finite() && member.weight > 0.0),
-                "members.weight: above 0",
+                !self.members.iter().all(|member| member.weight > 0.0 && member.weight <= MAX_WEIGHT),
+                "members.weight: above 0, at most 1000000",
             ),
             (!(calibration.slope.is_finite() && calibration.slope > 0.0), "calibration.slope: above 0"),
             (!calibration.intercept.is_finite(), "calibration.intercept: finite"),
@@ -187,12 +190,12 @@ impl EnsembleEntry {
 
 impl VariantEntry {
     fn problems(&self, manifest: &Manifest) -> Vec<String> {
-        let is_weight = |weight: f32| weight.is_finite() && weight >= 0.0;
+        let is_weight = |weight: f32| (0.0..=MAX_WEIGHT).contains(&weight);
         let rules = [
             (!super::is_name(&self.name), super::NAME_RULE),
             (self.arms.len() < 2, "arms: two at least"),
             (is_repeated(self.arms.iter().map(|arm| &arm.model)), "arms: each model once"),
-            (!self.arms.iter().all(|arm| is_weight(arm.weight)), "arms.weight: 0 or more"),
+            (!self.arms.iter().all(|arm| is_weight(arm.weight)), "arms.weight: 0 to 1000000"),
             (!self.arms.iter().any(|arm| arm.weight > 0.0), "arms.weight: one above 0"),
         ];
         let broken = rules.iter().filter(|(broken, _)| *broken).map(|(_, rule)| (*rule).to_owned());

@@ -1,13 +1,14 @@
 //! An ONNX graph taken apart, so that it can be rewritten.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use prost::Message;
 use tract_onnx::pb::tensor_proto::DataLocation;
 use tract_onnx::pb::{GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto};
 
 use super::QuantiseError;
-use super::proto::{f32_tensor, f32_values, label, sides};
+use super::proto::{f32_tensor, f32_values, sides};
+use crate::soundness::{self, label};
 
 /// A graph whose nodes stand in the order of computation, and whose constants are known by name.
 #[derive(Clone, Debug)]
@@ -32,6 +33,7 @@ impl Graph {
         if !graph.sparse_initializer.is_empty() {
             return Err(malformed("it holds sparse weights, which nothing here reads"));
         }
+        soundness::check_order(&graph).map_err(QuantiseError::Malformed)?;
         let constants: BTreeMap<String, TensorProto> =
             graph.initializer.into_iter().map(|tensor| (tensor.name.clone(), tensor)).collect();
         // Before IR 4 the constants were listed among the inputs too.
@@ -39,7 +41,6 @@ impl Graph {
         let read = Self { shell, nodes: graph.node, constants, inputs, outputs: graph.output };
         read.check_values()?;
         read.check_operations()?;
-        read.check_order()?;
         Ok(read)
     }
 
@@ -81,30 +82,6 @@ impl Graph {
             }
         }
         Ok(())
-    }
-
-    /// ONNX asks for the order of computation and for names used once.
-    fn check_order(&self) -> Result<(), QuantiseError> {
-        let given = self.inputs.iter().map(|input| input.name.as_str());
-        let mut made: BTreeSet<&str> = given.chain(self.constants.keys().map(String::as_str)).collect();
-        for node in &self.nodes {
-            let absent = node.input.iter().find(|name| !name.is_empty() && !made.contains(name.as_str()));
-            if let Some(name) = absent {
-                let why = format!("node {:?} reads {name:?}, which nothing before it makes", label(node));
-                return Err(QuantiseError::Malformed(why));
-            }
-            for output in node.output.iter().filter(|name| !name.is_empty()) {
-                if !made.insert(output) {
-                    return Err(QuantiseError::Malformed(format!("two nodes make {output:?}")));
-                }
-            }
-        }
-        match self.outputs.iter().find(|output| !made.contains(output.name.as_str())) {
-            Some(output) => {
-                Err(QuantiseError::Malformed(format!("nothing makes its output {:?}", output.name)))
-            }
-            None => Ok(()),
-        }
     }
 
     /// Puts the model together.

@@ -238,7 +238,7 @@ fn reported(
             (None, true) => None,
         };
         let output_db = search.fit.locals.get(&nodes[0]).map(|local| local.sqnr_db);
-        Layer { name: proto::label(node), op: node.op_type.clone(), output_db, model_db, left }
+        Layer { name: crate::soundness::label(node), op: node.op_type.clone(), output_db, model_db, left }
     };
     Ok(Report {
         bytes_before,

@@ -6,7 +6,8 @@ use tract_onnx::pb::{NodeProto, OperatorSetIdProto};
 
 use super::QuantiseError;
 use super::graph::Graph;
-use super::proto::{f32_tensor, i64_tensor, integer, integer_of, label, taken, text};
+use super::proto::{f32_tensor, i64_tensor, integer, integer_of, taken, text};
+use crate::soundness::label;
 
 /// What is written at least.
 const OPSET: i64 = 13;

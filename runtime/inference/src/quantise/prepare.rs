@@ -7,8 +7,9 @@ use tract_onnx::pb::tensor_proto::DataType;
 use tract_onnx::pb::{AttributeProto, NodeProto, TensorProto};
 
 use super::graph::Graph;
-use super::proto::{f32_tensor, float_of, i64_tensor, integer_of, label, tensor};
+use super::proto::{f32_tensor, float_of, i64_tensor, integer_of, tensor};
 use super::{QuantiseError, functions, opset};
+use crate::soundness::label;
 
 /// Prepares a graph; `shapes` are those of its tensors on a sample, as far as they are known.
 pub(super) fn prepare(graph: &mut Graph, shapes: &BTreeMap<String, Vec<usize>>) -> Result<(), QuantiseError> {

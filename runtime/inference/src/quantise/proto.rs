@@ -70,12 +70,6 @@ pub(super) fn taken(node: &mut NodeProto, name: &str) -> Option<AttributeProto> 
     Some(node.attribute.remove(at))
 }
 
-/// Returns what messages call a node: its name, or what it makes.
-pub(super) fn label(node: &NodeProto) -> String {
-    let unnamed = || node.output.first().cloned().unwrap_or_default();
-    if node.name.is_empty() { unnamed() } else { node.name.clone() }
-}
-
 /// Returns the sides of a tensor if they are sides and their product is a size that memory could hold.
 pub(super) fn sides(tensor: &TensorProto) -> Option<Vec<usize>> {
     let sides: Option<Vec<usize>> = tensor.dims.iter().map(|&side| usize::try_from(side).ok()).collect();

@@ -329,7 +329,8 @@ impl ModelStore {
         let Some(Labels::File { file }) = entry.task.labels() else {
             return Ok(Labels::listed(&entry.task)?);
         };
-        let bytes = self.read(file)?;
+        let of_part = |problem| Problem::Part { file: file.clone(), problem: Box::new(problem) };
+        let bytes = self.read(file).map_err(of_part)?;
         let text = String::from_utf8(bytes).map_err(|_| LoadError::Labels(format!("{file} is not UTF-8")))?;
         Ok(text.lines().map(|line| line.trim().to_owned()).collect())
     }
