@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 
+use crate::accelerators::Wanted;
 use crate::config::{self, Config, LoadError};
 use crate::mqtt::BrokerAddress;
 

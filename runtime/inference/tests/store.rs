@@ -85,7 +85,12 @@ fn weights_outside_the_file_are_refused() {
     });
     let (message, problem) = verified(&entry(&onnx), &onnx).unwrap_err();
     assert!(matches!(problem, Problem::Load(LoadError::ExternalData(_))), "{message}");
-    assert!(message.ends_with("its weights lie in another file, \"../../etc/hostname\"; put them into the model first"), "{message}");
+    assert!(
+        message.ends_with(
+            "its weights lie in another file, \"../../etc/hostname\"; put them into the model first"
+        ),
+        "{message}"
+    );
 }
 
 #[test]
