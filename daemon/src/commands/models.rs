@@ -1,4 +1,4 @@
-//! `glassd models list|verify`; `quantize` has a module of its own.
+//! `glassd models list|verify|explain`.
 
 use std::collections::BTreeSet;
 use std::path::Path;

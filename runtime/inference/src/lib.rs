@@ -1,9 +1,9 @@
 //! `glassd-inference`: which models there are, whether they can be trusted, and what they see.
 //!
 //! Three types carry a model: an [`Accelerator`] prepares it, the [`PreparedModel`] is compiled, immutable
-//! and shared, a [`Session`] is the state of one stream. On them stand the tasks: [`Detector`] and
-//! [`Classifier`] turn an image into detections and labels. Models are described by a [`Manifest`] and
-//! trusted only after [`ModelStore::verify`].
+//! and shared, a [`Session`] is the state of one stream. On them stand the tasks: [`Detector`], [`Classifier`],
+//! [`PresenceDetector`], [`Reader`], [`FaceFinder`], [`ZeroShot`] and [`TextEncoder`]. Models are described by a
+//! [`Manifest`] and trusted only after [`ModelStore::verify`]; [`serving`] shares an accelerator between them.
 //!
 //! [`quantise`] brings a model from FP32 to INT8; [`serving`] decides which of many runs next, and which are in memory.
 //!
