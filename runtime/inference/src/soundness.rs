@@ -33,6 +33,7 @@ pub(crate) fn check(graph: &GraphProto) -> Result<(), String> {
     graph.node.iter().try_for_each(|node| {
         let told = |why: String| format!("node {:?}: {why}", label(node));
         check_window(node, &constants).map_err(told)?;
+        check_permutation(node).map_err(told)?;
         check_scale(node, &constants).map_err(told)?;
         check_size(node, &constants).map_err(told)
     })
@@ -185,6 +186,17 @@ fn check_window(node: &NodeProto, constants: &BTreeMap<&str, &TensorProto>) -> R
     check("pads", list(node, "pads"), sides.map(|sides| 2 * sides), 0, MAX_MARGIN)
 }
 
+/// A transposition names each axis once.
+fn check_permutation(node: &NodeProto) -> Result<(), String> {
+    let Some(order) = list(node, "perm").filter(|_| node.op_type == "Transpose") else { return Ok(()) };
+    let mut sorted = order.to_vec();
+    sorted.sort_unstable();
+    match sorted.iter().zip(0..).all(|(axis, expected)| *axis == expected) {
+        true => Ok(()),
+        false => Err(format!("its perm {order:?} does not name each axis once")),
+    }
+}
+
 /// A step of a quantisation is a number above 0; one of weights that are all 0 may be 0.
 fn check_scale(node: &NodeProto, constants: &BTreeMap<&str, &TensorProto>) -> Result<(), String> {
     let may_be_zero = match node.op_type.as_str() {
@@ -320,6 +332,22 @@ mod tests {
         for pads in [&[1, 1][..], &[-1, 0, 0, 0], &[100_000, 0, 0, 0]] {
             let why = refused(|graph| graph.node[2].attribute[1].ints = pads.to_vec());
             assert!(why.starts_with("node \"y\": its pads ["), "{why}");
+        }
+    }
+
+    #[test]
+    fn a_transposition_names_each_axis_once() {
+        let transposed = |perm: &[i64]| {
+            let mut graph = graph();
+            let mut node = node("Transpose", &["x"], "t");
+            node.attribute = vec![ints("perm", perm)];
+            graph.node.push(node);
+            check(&graph)
+        };
+        transposed(&[0, 2, 1]).unwrap();
+        for perm in [&[0, 0, 1][..], &[0, 1, 3], &[-1, 0, 1]] {
+            let why = transposed(perm).unwrap_err();
+            assert!(why.starts_with("node \"t\": its perm ["), "{why}");
         }
     }
 

@@ -39,6 +39,9 @@ pub(super) fn compiled<E: From<LoadError>>(
     let model = plan.model();
     let inputs = facts((0..model.inputs.len()).map(|at| signature(model.input_fact(at)?)).collect())?;
     let outputs = facts((0..model.outputs.len()).map(|at| signature(model.output_fact(at)?)).collect())?;
+    if let Some(empty) = outputs.iter().find(|output| output.shape.contains(&0)) {
+        return Err(LoadError::Unusable(format!("it answers with nothing: an output of {empty}")).into());
+    }
     Ok(PreparedModel::new(Accelerator::Cpu, Compiled::Cpu(plan), inputs, outputs))
 }
 
