@@ -16,6 +16,7 @@
 //! - what an image cannot change is computed once, when the model is prepared.
 
 mod accelerators;
+mod attributes;
 mod calibration;
 mod classify;
 mod coco;

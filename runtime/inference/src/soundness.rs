@@ -2,12 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use tract_onnx::data_resolver::MmapDataResolver;
 use tract_onnx::pb::tensor_proto::DataType;
 use tract_onnx::pb::tensor_shape_proto::dimension::Value as Side;
 use tract_onnx::pb::type_proto::Value as Kind;
 use tract_onnx::pb::{GraphProto, NodeProto, TensorProto, ValueInfoProto};
 use tract_onnx::prelude::Tensor;
 use tract_onnx::tensor::load_tensor;
+
+use crate::attributes::Attributes;
 
 /// Values of the largest tensor: what lies about its shapes must not take the machine's memory. The largest that is
 /// known here, the words of a speech recogniser, has 20 million.
@@ -152,13 +155,9 @@ fn constants(graph: &GraphProto) -> BTreeMap<&str, &TensorProto> {
 /// The numbers of a small constant input.
 fn numbers(node: &NodeProto, at: usize, constants: &BTreeMap<&str, &TensorProto>) -> Option<Vec<f64>> {
     let tensor = constants.get(node.input.get(at)?.as_str())?;
-    let tensor: Tensor = load_tensor(&*tract_onnx::onnx().provider, tensor, None).ok()?;
+    let tensor: Tensor = load_tensor(&MmapDataResolver, tensor, None).ok()?;
     let numbers = tensor.cast_to::<f64>().ok()?;
     Some(numbers.try_as_plain_ram().ok()?.as_slice::<f64>().ok()?.to_vec())
-}
-
-fn list<'a>(node: &'a NodeProto, name: &str) -> Option<&'a [i64]> {
-    node.attribute.iter().find(|attribute| attribute.name == name).map(|attribute| attribute.ints.as_slice())
 }
 
 /// Kernels, strides, dilations and margins: as many as there are sides, and none absurd.
@@ -170,8 +169,9 @@ fn check_window(node: &NodeProto, constants: &BTreeMap<&str, &TensorProto>) -> R
         _ => return Ok(()),
     };
     let kernel = weights.and_then(|at| constants.get(node.input.get(at)?.as_str())?.dims.get(2..));
-    let kernel = list(node, "kernel_shape").or(kernel);
-    let check = |name: &str, given: Option<&[i64]>, count: Option<usize>, least: i64, most: i64| {
+    let attributes = Attributes(node);
+    let kernel = attributes.integers("kernel_shape").or_else(|| Some(kernel?.to_vec()));
+    let check = |name: &str, given: Option<Vec<i64>>, count: Option<usize>, least: i64, most: i64| {
         let Some(given) = given else { return Ok(()) };
         let count = count.unwrap_or(given.len());
         if given.len() == count && given.iter().all(|value| (least..=most).contains(value)) {
@@ -179,16 +179,18 @@ fn check_window(node: &NodeProto, constants: &BTreeMap<&str, &TensorProto>) -> R
         }
         Err(format!("its {name} {given:?} are not {count} numbers from {least} to {most}"))
     };
-    let sides = kernel.map(<[i64]>::len);
+    let sides = kernel.as_ref().map(Vec::len);
     check("kernel sides", kernel, None, 1, MAX_STEP)?;
-    check("strides", list(node, "strides"), sides, 1, MAX_STEP)?;
-    check("dilations", list(node, "dilations"), sides, 1, MAX_STEP)?;
-    check("pads", list(node, "pads"), sides.map(|sides| 2 * sides), 0, MAX_MARGIN)
+    check("strides", attributes.integers("strides"), sides, 1, MAX_STEP)?;
+    check("dilations", attributes.integers("dilations"), sides, 1, MAX_STEP)?;
+    check("pads", attributes.integers("pads"), sides.map(|sides| 2 * sides), 0, MAX_MARGIN)
 }
 
 /// A transposition names each axis once.
 fn check_permutation(node: &NodeProto) -> Result<(), String> {
-    let Some(order) = list(node, "perm").filter(|_| node.op_type == "Transpose") else { return Ok(()) };
+    let Some(order) = Attributes(node).integers("perm").filter(|_| node.op_type == "Transpose") else {
+        return Ok(());
+    };
     let mut sorted = order.to_vec();
     sorted.sort_unstable();
     match sorted.iter().zip(0..).all(|(axis, expected)| *axis == expected) {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use tract_onnx::data_resolver::MmapDataResolver;
 use tract_onnx::model::ParseResult;
 use tract_onnx::pb::tensor_proto::DataLocation;
 use tract_onnx::pb::tensor_shape_proto::{Dimension, dimension};
@@ -155,7 +156,7 @@ fn large_constants(graph: &mut GraphProto) -> TractResult<Vec<(String, Tensor)>>
             r#type: Some(datum),
             doc_string: String::new(),
         });
-        let tensor = load_tensor(&*tract_onnx::onnx().provider, &constant, None)
+        let tensor = load_tensor(&MmapDataResolver, &constant, None)
             .map_err(|error| format_err!("the constant {name:?}: {error:#}"))?;
         large.push((name, tensor));
     }

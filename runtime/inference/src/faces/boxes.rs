@@ -1,5 +1,7 @@
 //! Boxes of faces between the stages: overlapping ones dropped, corrected, made square.
 
+use crate::detect::intersection_over_union;
+
 /// What a stage believes to be a face: left, top, right and bottom in pixels of the frame.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Candidate {
@@ -39,13 +41,13 @@ pub(super) fn suppressed(mut candidates: Vec<Candidate>, most: f32, overlap: Ove
 
 impl Overlap {
     fn share(self, a: [f32; 4], b: [f32; 4]) -> f32 {
+        if self == Self::Union {
+            return intersection_over_union(a, b);
+        }
         let area = |[left, top, right, bottom]: [f32; 4]| (right - left).max(0.0) * (bottom - top).max(0.0);
         let shared = area([a[0].max(b[0]), a[1].max(b[1]), a[2].min(b[2]), a[3].min(b[3])]);
-        let whole = match self {
-            Self::Union => area(a) + area(b) - shared,
-            Self::Smaller => area(a).min(area(b)),
-        };
-        if whole > 0.0 { shared / whole } else { 0.0 }
+        let smaller = area(a).min(area(b));
+        if smaller > 0.0 { shared / smaller } else { 0.0 }
     }
 }
 

@@ -12,10 +12,10 @@ use tract_onnx::pb::type_proto::Value as TypeValue;
 use tract_onnx::pb::{ModelProto, NodeProto, ValueInfoProto};
 use tract_onnx::prelude::{DatumType, Tensor};
 
-use super::attributes::Attributes;
 use super::expression::Expression;
 use super::plan::{Plan, Shader, Step, TensorId};
 use crate::accelerators::{LoadError, Signature};
+use crate::attributes::Attributes;
 
 /// Largest tensor, in values: what a storage buffer of 128 MiB holds, the least that every Vulkan device takes.
 const MAX_VALUES: usize = 1 << 25;

@@ -12,7 +12,6 @@
 //!   parameters, so that a model has some twenty.
 //! - What has no shader is refused by node and operation.
 
-mod attributes;
 mod device;
 mod driver;
 mod expression;

@@ -6,7 +6,7 @@ use tract_onnx::tract_hir::infer::Factoid as _;
 
 use super::super::layers::{Attention, Layer, MultiplyMatrices, Softmax};
 use super::Lowering;
-use super::attributes::Attributes;
+use crate::attributes::Attributes;
 
 impl Lowering<'_> {
     pub(super) fn softmax(&mut self, node: &NodeProto, attributes: Attributes<'_>) -> TractResult<bool> {

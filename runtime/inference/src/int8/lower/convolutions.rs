@@ -8,9 +8,9 @@ use tract_onnx::tract_core::internal::{DatumType, TractResult};
 use super::super::layers::{ConvolveFloat, DropRow, MaxPool, UpsampleNearest};
 use super::super::window::Window;
 use super::Lowering;
-use super::attributes::Attributes;
 use super::value::{Layout, Levels, Mean, Stored, Sums, Value};
 use super::weights::{Filter, Weights, numbers};
+use crate::attributes::Attributes;
 
 impl Lowering<'_> {
     pub(super) fn conv(&mut self, node: &NodeProto, attributes: Attributes<'_>) -> TractResult<bool> {

@@ -10,10 +10,10 @@ use super::super::conv::Convolution;
 use super::super::layers::{ConvolveDynamic, QuantiseDynamic, Spread};
 use super::super::window::Window;
 use super::Lowering;
-use super::attributes::Attributes;
 use super::convolutions::{filter, linear_filter};
 use super::value::Layout;
 use super::weights::{Filter, numbers, weights};
+use crate::attributes::Attributes;
 
 /// A tensor between an activation and the numbers that a product with it gives.
 #[derive(Clone)]

@@ -7,9 +7,9 @@ use tract_onnx::tract_core::internal::TractResult;
 
 use super::super::kernels::Combine;
 use super::Lowering;
-use super::attributes::Attributes;
 use super::value::{Levels, Pair, Value};
 use super::weights::numbers;
+use crate::attributes::Attributes;
 
 impl Lowering<'_> {
     /// An operation on one tensor.

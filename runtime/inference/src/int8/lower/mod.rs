@@ -7,7 +7,6 @@
 //! any more drops out when tract compiles the graph.
 
 mod attention;
-mod attributes;
 mod convolutions;
 mod dynamic;
 mod elementwise;
@@ -25,10 +24,10 @@ use tract_onnx::tract_core::internal::{DatumType, InletId, OutletId, Tensor, Tra
 use tract_onnx::tract_hir::infer::{Factoid, InferenceModel};
 use tract_onnx::tract_hir::internal::expand;
 
-use self::attributes::Attributes;
 use self::dynamic::DynamicValue;
 use self::value::{Layout, Levels, Stored, Table, Value};
 use super::layers::{DequantiseWeights, Layer, Node};
+use crate::attributes::Attributes;
 
 /// Returns whether a graph holds anything to lower.
 pub(crate) fn is_quantised(graph: &GraphProto) -> bool {

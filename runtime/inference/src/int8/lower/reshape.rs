@@ -4,10 +4,10 @@ use tract_onnx::pb::NodeProto;
 use tract_onnx::tract_core::internal::TractResult;
 
 use super::super::layers::{Permute, Slice};
-use super::attributes::Attributes;
 use super::value::{Layout, Levels, Stored, Value};
 use super::weights::numbers;
 use super::{Lowering, Meaning};
+use crate::attributes::Attributes;
 
 impl Lowering<'_> {
     pub(super) fn reshape(&mut self, node: &NodeProto) -> TractResult<bool> {

@@ -4,9 +4,9 @@ use tract_onnx::pb::NodeProto;
 use tract_onnx::prelude::{DatumType, Tensor};
 
 use super::{Planned, Value, Walk, floats, input, optional, output, strides, words};
-use crate::accelerators::vulkan::attributes::Attributes;
 use crate::accelerators::vulkan::expression::Expression;
 use crate::accelerators::vulkan::plan::Shader;
+use crate::attributes::Attributes;
 
 /// Sides that shaders of two tensors take.
 pub(super) const SIDES: usize = 6;

@@ -5,9 +5,9 @@ use tract_onnx::prelude::Tensor;
 
 use super::elementwise::SIDES;
 use super::{Planned, Value, Walk, constant, input, optional, output, strides, word};
-use crate::accelerators::vulkan::attributes::Attributes;
 use crate::accelerators::vulkan::expression::Expression;
 use crate::accelerators::vulkan::plan::{Shader, Step, TensorId};
+use crate::attributes::Attributes;
 
 /// One side of what is copied.
 #[derive(Clone, Copy)]

@@ -3,8 +3,8 @@
 use tract_onnx::pb::NodeProto;
 
 use super::{Planned, Walk, input, optional, output, strides, words};
-use crate::accelerators::vulkan::attributes::Attributes;
 use crate::accelerators::vulkan::plan::Shader;
+use crate::attributes::Attributes;
 
 /// How a window moves over a picture: rows, then columns.
 struct Window {

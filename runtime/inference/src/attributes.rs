@@ -4,36 +4,36 @@ use tract_onnx::pb::{AttributeProto, NodeProto};
 
 /// The attributes of a node.
 #[derive(Clone, Copy)]
-pub(super) struct Attributes<'a>(pub(super) &'a NodeProto);
+pub(crate) struct Attributes<'a>(pub(crate) &'a NodeProto);
 
 impl<'a> Attributes<'a> {
     fn find(self, name: &str) -> Option<&'a AttributeProto> {
         self.0.attribute.iter().find(|attribute| attribute.name == name)
     }
 
-    pub(super) fn int(self, name: &str, default: i64) -> i64 {
+    pub(crate) fn int(self, name: &str, default: i64) -> i64 {
         self.find(name).map_or(default, |attribute| attribute.i)
     }
 
-    pub(super) fn float(self, name: &str, default: f32) -> f32 {
+    pub(crate) fn float(self, name: &str, default: f32) -> f32 {
         self.find(name).map_or(default, |attribute| attribute.f)
     }
 
-    pub(super) fn text(self, name: &str) -> &'a str {
+    pub(crate) fn text(self, name: &str) -> &'a str {
         self.find(name).map_or("", |attribute| std::str::from_utf8(&attribute.s).unwrap_or_default())
     }
 
-    pub(super) fn integers(self, name: &str) -> Option<Vec<i64>> {
+    pub(crate) fn integers(self, name: &str) -> Option<Vec<i64>> {
         self.find(name).map(|attribute| attribute.ints.clone())
     }
 
     /// Returns the numbers of a list, none of them negative.
-    pub(super) fn sizes(self, name: &str) -> Option<Vec<usize>> {
+    pub(crate) fn sizes(self, name: &str) -> Option<Vec<usize>> {
         self.find(name)?.ints.iter().map(|&size| usize::try_from(size).ok()).collect()
     }
 
     /// Returns an axis, counted from the first one.
-    pub(super) fn axis(self, name: &str, default: i64, rank: usize) -> Option<usize> {
+    pub(crate) fn axis(self, name: &str, default: i64, rank: usize) -> Option<usize> {
         let axis = self.int(name, default);
         usize::try_from(if axis < 0 { axis + rank as i64 } else { axis }).ok().filter(|axis| *axis < rank)
     }
