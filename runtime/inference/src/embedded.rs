@@ -1,10 +1,10 @@
 //! The detector that is built in, so that everything works with no download.
 
 use crate::accelerators::Site;
-use crate::detect::Detector;
 use crate::manifest::ModelEntry;
 use crate::memory::Loaded;
 use crate::store::{self, Candidate, VerifyError};
+use crate::tasks::detect::Detector;
 
 /// The name under which it serves; no model of a manifest can take it.
 pub const EMBEDDED: &str = "embedded";

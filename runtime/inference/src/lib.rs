@@ -18,29 +18,17 @@
 mod accelerators;
 mod attributes;
 mod calibration;
-mod classify;
-mod coco;
-mod detect;
 mod embedded;
-mod embedding;
 mod exact_softmax;
 mod explain;
-mod faces;
-mod input;
 mod int8;
 mod manifest;
 mod memory;
-mod presence;
 pub mod quantise;
-mod read;
-mod sampling;
 pub mod serving;
 mod soundness;
 mod store;
-mod text_encoder;
-mod text_model;
-mod tokenizer;
-mod zero_shot;
+mod tasks;
 
 pub use accelerators::{
     Absence, Accelerator, Agreement, CacheCounts, CacheKey, Capability, Choice, CompilationCache, Delegate,
@@ -49,25 +37,25 @@ pub use accelerators::{
     is_panic_expected, survey,
 };
 pub use calibration::Calibration;
-pub use classify::Classifier;
-pub use coco::COCO_LABELS;
-pub use detect::{Detection, Detector};
 pub use embedded::{EMBEDDED, embedded, embedded_candidate};
-pub use embedding::Embedding;
 pub use explain::NodeReport;
-pub use faces::{Face, FaceFinder, FaceModels};
 #[doc(hidden)]
 pub use int8::bench;
 pub use int8::{Isa, Threads, ThreadsError};
+pub use manifest::COCO_LABELS;
 pub use manifest::{
     Batch, BuiltinLabels, Check, Classes, ClassifyHead, DetectHead, EnsembleEntry, EnsembleMember, Fit,
     InputContract, Labels, Layout, Level, Manifest, ManifestError, ModelEntry, Named, Order, Part, Task,
     Thresholds, VariantArm, VariantEntry, Vocabulary,
 };
-pub use presence::{Presence, PresenceDetector};
-pub use read::{Line, ReadModels, Reader};
 pub use store::{Candidate, Flaw, ModelStore, Problem, VerifyError, sha256};
-pub use text_encoder::TextEncoder;
-pub use tokenizer::Tokenizer;
+pub use tasks::classify::Classifier;
+pub use tasks::detect::{Detection, Detector};
+pub use tasks::embedding::Embedding;
+pub use tasks::faces::{Face, FaceFinder, FaceModels};
+pub use tasks::presence::{Presence, PresenceDetector};
+pub use tasks::read::{Line, ReadModels, Reader};
+pub use tasks::text_encoder::TextEncoder;
+pub use tasks::tokenizer::Tokenizer;
+pub use tasks::zero_shot::{ZeroShot, ZeroShotModels};
 pub use tract_onnx::prelude::{DatumType, Tensor};
-pub use zero_shot::{ZeroShot, ZeroShotModels};

@@ -17,6 +17,7 @@
 //!
 //! [`EnsembleEntry`] and [`VariantEntry`] have their own tables, `[[ensemble]]` and `[[variant]]`.
 
+mod coco;
 mod input;
 mod serving;
 mod task;
@@ -28,6 +29,7 @@ use serde::{Deserialize, Serialize};
 use crate::calibration::Calibration;
 use crate::embedded::EMBEDDED;
 
+pub use self::coco::COCO_LABELS;
 pub use self::input::{Fit, InputContract, Layout, Level, Order};
 pub use self::serving::{Batch, EnsembleEntry, EnsembleMember, Named, VariantArm, VariantEntry};
 pub use self::task::{BuiltinLabels, Classes, ClassifyHead, DetectHead, Labels, Part, Task};

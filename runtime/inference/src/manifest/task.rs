@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::coco::COCO_LABELS;
 use super::{is_file_name, is_sha256};
-use crate::coco::COCO_LABELS;
 
 /// What a model does.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

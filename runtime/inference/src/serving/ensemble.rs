@@ -4,8 +4,8 @@
 //! nor counts as one that did not see it.
 
 use super::sighting::Sighting;
-use crate::detect::intersection_over_union;
 use crate::manifest::Thresholds;
+use crate::tasks::detect::intersection_over_union;
 
 /// What one member says, and what its word weighs.
 #[derive(Clone, Copy, Debug)]

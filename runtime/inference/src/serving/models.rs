@@ -9,12 +9,12 @@ use super::budget::{Budget, OverBudget};
 use super::ensemble::{Ballot, fused, voted};
 use super::sighting::Sighting;
 use crate::accelerators::{Accelerator, InferenceError, Placement, Site};
-use crate::classify::Classifier;
-use crate::detect::Detector;
 use crate::embedded::{self, EMBEDDED};
 use crate::manifest::{EnsembleEntry, Named, Task, Vocabulary};
 use crate::memory::Loaded;
 use crate::store::{ModelStore, VerifyError};
+use crate::tasks::classify::Classifier;
+use crate::tasks::detect::Detector;
 
 /// The models of one accelerator: loaded when somebody asks for them, and the least recently used unloaded when another
 /// needs the room.

@@ -11,15 +11,15 @@ use sha2::{Digest, Sha256};
 use tract_onnx::prelude::Tensor;
 
 use crate::accelerators::{Accelerator, FileError, InferenceError, LoadError, PreparedModel, Site, Source};
-use crate::classify::Classifier;
-use crate::detect::Detector;
-use crate::faces::{FaceFinder, FaceModels};
 use crate::manifest::{Labels, Manifest, ModelEntry, Part, Task};
 use crate::memory::{Loaded, memory};
-use crate::presence::PresenceDetector;
-use crate::read::{ReadModels, Reader};
-use crate::text_encoder::TextEncoder;
-use crate::zero_shot::{ZeroShot, ZeroShotModels};
+use crate::tasks::classify::Classifier;
+use crate::tasks::detect::Detector;
+use crate::tasks::faces::{FaceFinder, FaceModels};
+use crate::tasks::presence::PresenceDetector;
+use crate::tasks::read::{ReadModels, Reader};
+use crate::tasks::text_encoder::TextEncoder;
+use crate::tasks::zero_shot::{ZeroShot, ZeroShotModels};
 
 /// The models of a manifest, in one folder.
 #[derive(Clone, Debug)]

@@ -9,8 +9,8 @@ use self::boxes::{Candidate, Overlap, suppressed};
 use crate::accelerators::{Accelerator, DynamicModel, InferenceError, LoadError, failed, values};
 use crate::int8::Threads;
 use crate::manifest::{InputContract, ModelEntry, Task};
-use crate::sampling::Planes;
 use crate::store::{Flaw, judged};
+use crate::tasks::sampling::Planes;
 
 /// A face in a picture.
 #[derive(Clone, Copy, Debug, PartialEq)]

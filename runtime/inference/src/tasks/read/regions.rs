@@ -2,7 +2,7 @@
 //! constants of PP-OCR as RapidOCR 1.4 sets them.
 
 use super::rectangle::Rectangle;
-use crate::sampling::Corners;
+use crate::tasks::sampling::Corners;
 
 /// From here on a place of the map belongs to text.
 const THRESHOLD: f32 = 0.3;
@@ -115,7 +115,7 @@ impl Map<'_> {
 /// row of the one before it if their middles lie within half the lower one's height.
 pub(super) fn reading_order(lines: &[Corners]) -> Vec<usize> {
     let middle = |line: &Corners| line.iter().map(|corner| corner[1]).sum::<f32>() / 4.0;
-    let height = |line: &Corners| crate::sampling::sides(line)[1];
+    let height = |line: &Corners| crate::tasks::sampling::sides(line)[1];
     let left = |at: &usize| lines[*at].iter().map(|corner| corner[0]).fold(f32::MAX, f32::min);
     let mut order: Vec<usize> = (0..lines.len()).collect();
     order.sort_by(|a, b| middle(&lines[*a]).total_cmp(&middle(&lines[*b])));

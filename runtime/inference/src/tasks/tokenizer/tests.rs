@@ -1,7 +1,7 @@
 //! Against Hugging Face's tokenizers, which nobody here wrote.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-#[path = "../../tests/support/peer.rs"]
+#[path = "../../../tests/support/peer.rs"]
 mod peer;
 
 use serde_json::json;

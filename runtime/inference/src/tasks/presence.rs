@@ -6,10 +6,10 @@ use tract_onnx::prelude::DatumType;
 use crate::accelerators::{
     Accelerator, InferenceError, LoadError, PreparedModel, Session, Signature, failed,
 };
-use crate::classify::scores;
 use crate::int8::Threads;
 use crate::manifest::{InputContract, ModelEntry, Task};
 use crate::store::{Flaw, judged};
+use crate::tasks::classify::scores;
 
 /// Tells of images, one after another, whether something is in them (Visual Wake Words: Chowdhery et al. 2019).
 #[derive(Debug)]

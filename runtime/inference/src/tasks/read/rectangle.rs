@@ -1,6 +1,6 @@
 //! Rectangles at any angle, around points and grown.
 
-use crate::sampling::Corners;
+use crate::tasks::sampling::Corners;
 
 /// A rectangle at any angle, in pixels.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -5,12 +5,12 @@ use std::collections::VecDeque;
 use glassd_media::Image;
 
 use crate::accelerators::{Accelerator, InferenceError, LoadError, Session, floats};
-use crate::embedding::Embedding;
 use crate::int8::Threads;
 use crate::manifest::{InputContract, ModelEntry, Task};
 use crate::store::{Flaw, judged};
-use crate::text_model::TextModel;
-use crate::tokenizer::Tokenizer;
+use crate::tasks::embedding::Embedding;
+use crate::tasks::text_model::TextModel;
+use crate::tasks::tokenizer::Tokenizer;
 
 /// The models of a [`ZeroShot`], as bytes of their files.
 #[derive(Clone, Copy, Debug)]

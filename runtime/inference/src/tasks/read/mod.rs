@@ -12,8 +12,8 @@ use self::regions::{Map, reading_order};
 use crate::accelerators::{Accelerator, DynamicModel, InferenceError, LoadError, failed, floats};
 use crate::int8::Threads;
 use crate::manifest::{InputContract, ModelEntry, Task};
-use crate::sampling::{Corners, Planes, sides};
 use crate::store::{Flaw, judged};
+use crate::tasks::sampling::{Corners, Planes, sides};
 
 /// A line of text in a picture.
 #[derive(Clone, Debug, PartialEq)]

@@ -1,12 +1,12 @@
 //! What a sentence means.
 
 use crate::accelerators::{InferenceError, LoadError};
-use crate::embedding::Embedding;
 use crate::int8::Threads;
 use crate::manifest::{ModelEntry, Task};
 use crate::store::{Flaw, judged};
-use crate::text_model::TextModel;
-use crate::tokenizer::Tokenizer;
+use crate::tasks::embedding::Embedding;
+use crate::tasks::text_model::TextModel;
+use crate::tasks::tokenizer::Tokenizer;
 
 /// Turns sentences into directions that are near each other where the sentences mean the same
 /// (Sentence-BERT: Reimers and Gurevych 2019; pooling is the model's own).

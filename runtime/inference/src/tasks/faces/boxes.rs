@@ -1,6 +1,6 @@
 //! Boxes of faces between the stages: overlapping ones dropped, corrected, made square.
 
-use crate::detect::intersection_over_union;
+use crate::tasks::detect::intersection_over_union;
 
 /// What a stage believes to be a face: left, top, right and bottom in pixels of the frame.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -7,8 +7,8 @@ use tract_onnx::pb::type_proto::Value;
 use tract_onnx::prelude::Tensor;
 
 use crate::accelerators::{Accelerator, DynamicModel, InferenceError, LoadError, floats};
-use crate::embedding::Embedding;
 use crate::int8::Threads;
+use crate::tasks::embedding::Embedding;
 
 /// A language model without a head: tokens in, one vector out.
 #[derive(Debug)]
