@@ -44,11 +44,21 @@ class Graph:
     def bias(self, count: int) -> str:
         return self.constant(random.normal(size=count).astype(np.float32))
 
-    def save(self, name: str, inputs: list, output: tuple[str, int]) -> None:
+    def linear(self, x: str, inputs: int, outputs: int) -> str:
+        """A linear layer whose input is quantised at each run."""
+        levels, scale, zero = self.node("DynamicQuantizeLinear", x, outputs=3)
+        weights = self.constant(random.integers(-127, 128, (inputs, outputs)).astype(np.int8))
+        scales = (0.01 + random.random(outputs) / 100).astype(np.float32)
+        scales = self.node("Mul", scale, self.constant(scales))
+        sums = self.node("MatMulInteger", levels, weights, zero, self.constant(np.int8(0)))
+        sums = self.node("Cast", sums, to=TensorProto.FLOAT)
+        return self.node("Add", self.node("Mul", sums, scales), self.bias(outputs))
+
+    def save(self, name: str, inputs: list, output: tuple[str, int], opset: int = 13) -> None:
         made = [helper.make_tensor_value_info(f"x{at}", kind, shape) for at, (kind, shape) in enumerate(inputs)]
         result = [helper.make_tensor_value_info(output[0], output[1], None)]
         graph = helper.make_graph(self.nodes, name, made, result, self.constants)
-        opsets = [helper.make_opsetid("", 13), helper.make_opsetid("com.microsoft", 1)]
+        opsets = [helper.make_opsetid("", opset), helper.make_opsetid("com.microsoft", 1)]
         model: ModelProto = helper.make_model(graph, opset_imports=opsets)
         model.ir_version = 8
         (FOLDER / name).write_bytes(model.SerializeToString())
@@ -110,21 +120,14 @@ def dynamic() -> None:
     """Activations quantised at each run, and attention between them."""
     g = Graph()
 
-    def linear(x: str, inputs: int, outputs: int) -> str:
-        levels, scale, zero = g.node("DynamicQuantizeLinear", x, outputs=3)
-        weights = g.constant(random.integers(-127, 128, (inputs, outputs)).astype(np.int8))
-        scales = g.node("Mul", scale, g.constant((0.01 + random.random(outputs) / 100).astype(np.float32)))
-        sums = g.node("MatMulInteger", levels, weights, zero, g.constant(np.int8(0)))
-        return g.node("Add", g.node("Mul", g.node("Cast", sums, to=TensorProto.FLOAT), scales), g.bias(outputs))
-
     def heads(x: str, order: list[int]) -> str:
         return g.node("Transpose", g.node("Reshape", x, g.constant(np.array([1, 10, 2, 4]))), perm=order)
 
-    q, k, v = (linear("x0", 6, 8) for _ in range(3))
+    q, k, v = (g.linear("x0", 6, 8) for _ in range(3))
     scores = g.node("MatMul", heads(q, [0, 2, 1, 3]), heads(k, [0, 2, 3, 1]))
     shares = g.node("Softmax", g.node("Mul", scores, g.constant(np.float32(0.5))), axis=-1)
     y = g.node("Transpose", g.node("MatMul", shares, heads(v, [0, 2, 1, 3])), perm=[0, 2, 1, 3])
-    y = linear(g.node("Reshape", y, g.constant(np.array([1, 10, 8]))), 8, 6)
+    y = g.linear(g.node("Reshape", y, g.constant(np.array([1, 10, 8]))), 8, 6)
     g.save("dynamic", [(TensorProto.FLOAT, [1, 10, 6])], (y, TensorProto.FLOAT))
 
     g = Graph()
@@ -137,7 +140,46 @@ def dynamic() -> None:
     g.save("dynamic-pictures", [(TensorProto.FLOAT, [1, 3, 5, 6])], (y, TensorProto.FLOAT))
 
 
+def transformer(opset: int) -> None:
+    """Layer normalisation and activations, spelled out in the ways of exporters, or as the operations of later opsets."""
+    g = Graph()
+    one = lambda value: g.constant(np.float32(value))
+
+    def normalised(x: str) -> str:
+        scale, shift = g.constant((1 + random.random(8)).astype(np.float32)), g.bias(8)
+        if opset >= 17:
+            return g.node("LayerNormalization", x, scale, shift, axis=-1, epsilon=1e-3)
+        centred = g.node("Sub", x, g.node("ReduceMean", x, axes=[-1]))
+        variance = g.node("ReduceMean", g.node("Pow", centred, one(2)), axes=[2])
+        share = g.node("Div", centred, g.node("Sqrt", g.node("Add", variance, one(1e-3))))
+        return g.node("Add", g.node("Mul", share, scale), shift)
+
+    def erf_of(x: str) -> str:
+        return g.node("Add", g.node("Erf", g.node("Div", x, one(2**0.5))), one(1))
+
+    def widened(x: str) -> str:
+        return g.linear(x, 8, 12)
+
+    y = normalised("x0")
+    a, b, c, d, e = (widened(y) for _ in range(5))
+    a = g.node("Mul", g.node("Mul", a, erf_of(a)), one(0.5))
+    b = g.node("Mul", g.node("Mul", b, one(0.5)), erf_of(b))
+    c = g.node("Mul", c, g.node("Sigmoid", g.node("Mul", c, one(1.702))))
+    # The numbers before it are wanted too.
+    d = g.node("Add", g.node("Mul", g.node("Sigmoid", d), d), d)
+    # Looks like an activation, and is none: the share is another tensor's.
+    e = g.node("Mul", e, g.node("Sigmoid", g.node("Mul", a, one(1.702))))
+    parts = [a, b, c, d, e] + ([g.node("Gelu", widened(y))] if opset >= 20 else [])
+    total = parts[0]
+    for part in parts[1:]:
+        total = g.node("Add", total, part)
+    y = normalised(g.node("Add", g.linear(total, 12, 8), y))
+    g.save(f"transformer-{opset}", [(TensorProto.FLOAT, [1, 5, 8])], (y, TensorProto.FLOAT), opset)
+
+
 pictures(np.uint8)
 pictures(np.int8)
 operators()
 dynamic()
+transformer(13)
+transformer(20)

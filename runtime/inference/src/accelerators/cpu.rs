@@ -309,6 +309,27 @@ mod tests {
         }
     }
 
+    /// However exporters spell them. One activation's numbers are wanted without it too and stay a layer by itself, one
+    /// product with a sigmoid is no activation.
+    #[test]
+    fn normalisations_and_activations_are_layers() {
+        for (name, onnx) in graphs().into_iter().filter(|(name, _)| name.starts_with("transformer")) {
+            let plan = plan(decoded(&onnx), Form::Lowered, &[]).unwrap();
+            let names: Vec<_> =
+                plan.model().nodes().iter().map(|node| node.op().name().into_owned()).collect();
+            let count = |name: &str| names.iter().filter(|other| *other == name).count();
+            assert_eq!(
+                [count("LayerNormF32"), count("ActivationF32"), count("Sigmoid")],
+                [2, 1, 1],
+                "{name}"
+            );
+            let left = names
+                .iter()
+                .find(|name| name.contains("Erf") || name.contains("Gelu") || name.contains("Reduce"));
+            assert_eq!(left, None, "{name}");
+        }
+    }
+
     #[test]
     fn all_multiply_adds_are_lowered() {
         for (name, onnx) in graphs() {

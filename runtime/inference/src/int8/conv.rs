@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::kernels::{self, Isa, Output, Rounding, Strip};
+use super::kernels::{self, Activation, Isa, Output, Rounding, Strip};
 use super::weights::{Levels, Packed, Segments};
 use super::window::{Rows, Window};
 
@@ -41,8 +41,8 @@ struct Part {
 /// Rows of an output: whole rows, the first of them first.
 pub(crate) enum RowsOut<'a> {
     Quantised(&'a mut [u8], Rounding),
-    /// With an addend for each output channel.
-    Float(&'a mut [f32], &'a [f32]),
+    /// With an addend for each output channel, and what then becomes of the numbers.
+    Float(&'a mut [f32], &'a [f32], Option<Activation>),
 }
 
 impl RowsOut<'_> {
@@ -50,7 +50,9 @@ impl RowsOut<'_> {
     fn beginning_at(&mut self, value: usize) -> RowsOut<'_> {
         match self {
             Self::Quantised(output, rounding) => RowsOut::Quantised(&mut output[value..], *rounding),
-            Self::Float(output, addend) => RowsOut::Float(&mut output[value..], addend),
+            Self::Float(output, addend, activation) => {
+                RowsOut::Float(&mut output[value..], addend, *activation)
+            }
         }
     }
 }
@@ -143,19 +145,19 @@ impl Convolution {
         start(panels.start)..start(panels.end)
     }
 
-    /// Computes some of the [`Convolution::panels`] of a matrix for all pixels: `[pixels, columns]` of f32.
+    /// Computes some of the [`Convolution::panels`] of a matrix for all pixels: `[pixels, columns]`.
     pub(crate) fn run_panels(
         &self,
         isa: Isa,
         input: &[u8],
-        (scaling, addend): (&Scaling, &[f32]),
+        scaling: &Scaling,
         panels: Range<usize>,
-        output: &mut [f32],
+        output: RowsOut<'_>,
     ) {
         let columns = self.columns(&panels);
         let pixels = input.len() / self.input_channels.max(1);
         let part = Part { panels, first: columns.start, stride: columns.len() };
-        self.strip(isa, &[input], pixels, scaling, RowsOut::Float(output, addend), &part);
+        self.strip(isa, &[input], pixels, scaling, output, &part);
     }
 
     fn whole(&self) -> Part {
@@ -189,10 +191,11 @@ impl Convolution {
                 .take(part.panels.len())
                 .peekable();
             while let Some((first, panel)) = panels.next() {
-                let wide = panel.vectors * kernels::LANES;
-                let output = match output.beginning_at(group * each + first - part.first) {
+                let (wide, real) = (panel.vectors * kernels::LANES, panel.columns);
+                let start = group * each + first - part.first;
+                let out = match output.beginning_at(start) {
                     RowsOut::Quantised(output, rounding) => Output::Quantised(output, rounding),
-                    RowsOut::Float(output, addend) => {
+                    RowsOut::Float(output, addend, _) => {
                         Output::Float(output, &addend[spread.start + first..][..wide])
                     }
                 };
@@ -202,11 +205,17 @@ impl Convolution {
                     pixel_stride: self.window.stride[1] * self.input_channels,
                     pixels,
                     panel,
-                    output,
+                    output: out,
                     output_stride: part.stride,
                     next: panels.peek().map_or(&[], |(_, panel)| panel.weights),
                 };
                 kernels::multiply(isa, &mut strip);
+                // While they are in the cache.
+                if let RowsOut::Float(output, _, Some(activation)) = &mut output {
+                    for pixel in output[start..].chunks_mut(part.stride).take(pixels) {
+                        kernels::activate(isa, *activation, &mut pixel[..real]);
+                    }
+                }
             }
         }
     }

@@ -5,6 +5,7 @@
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rayon::iter::{IndexedParallelIterator as _, IntoParallelIterator as _, ParallelIterator as _};
 
@@ -30,8 +31,50 @@ impl Threads {
     }
 
     /// Runs on these threads what divides its rows.
+    ///
+    /// Until it is done the others look out for their share: a thread that sleeps takes longer to wake than most
+    /// layers take to compute.
     pub(crate) fn run<R: Send>(&self, work: impl FnOnce() -> R + Send) -> R {
-        self.0.install(work)
+        self.0.install(|| {
+            let (is_done, leader) = (AtomicBool::new(false), rayon::current_thread_index());
+            rayon::scope(|scope| {
+                for _ in 1..self.count() {
+                    scope.spawn(|_| look_out(&is_done, leader));
+                }
+                // Also where it panics.
+                let _done = Done(&is_done);
+                work()
+            })
+        })
+    }
+}
+
+struct Done<'a>(&'a AtomicBool);
+
+impl Drop for Done<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Release);
+    }
+}
+
+/// How often a thread looks for work before it sleeps in the midst of a run: some 100 µs.
+const PATIENCE: u32 = 4_000;
+
+/// Takes parts of a run until it is done, or there was nothing for a while.
+fn look_out(is_done: &AtomicBool, leader: Option<usize>) {
+    // Whoever leads the run finds this when it waits for a part, and has nothing to look out for.
+    if rayon::current_thread_index() == leader {
+        return;
+    }
+    let mut idle = 0;
+    while idle < PATIENCE && !is_done.load(Ordering::Acquire) {
+        match rayon::yield_now() {
+            Some(rayon::Yield::Executed) => idle = 0,
+            _ => {
+                idle += 1;
+                std::hint::spin_loop();
+            }
+        }
     }
 }
 
@@ -86,6 +129,10 @@ pub(crate) fn parts(work: u64) -> usize {
 
 /// Computes parts that may run side by side, by their number.
 pub(crate) fn for_parts<R: Send>(parts: usize, compute: impl Fn(usize) -> R + Sync + Send) -> Vec<R> {
+    if parts == 1 {
+        // Outside of a pool rayon would start one of its own.
+        return vec![compute(0)];
+    }
     (0..parts).into_par_iter().with_max_len(1).map(compute).collect()
 }
 

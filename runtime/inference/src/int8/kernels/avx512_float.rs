@@ -8,7 +8,7 @@ use std::arch::x86_64::{
     _mm512_set1_ps, _mm512_setzero_ps, _mm512_storeu_ps, _mm512_sub_ps,
 };
 
-use super::{FloatProduct, LANES};
+use super::{Activation, FloatProduct, LANES, Normalisation, lanes};
 
 fn mask(real: usize) -> __mmask16 {
     if real >= LANES { 0xffff } else { (1 << real) - 1 }
@@ -223,4 +223,14 @@ pub(super) unsafe fn softmax_columns(values: &mut [f32], rows: usize, columns: u
             }
         }
     }
+}
+
+#[target_feature(enable = "avx512f")]
+pub(super) unsafe fn activate(activation: Activation, values: &mut [f32]) {
+    lanes::activate(activation, values);
+}
+
+#[target_feature(enable = "avx512f")]
+pub(super) unsafe fn normalise(normalisation: &Normalisation<'_>, rows: &[f32], output: &mut [f32]) {
+    lanes::normalise(normalisation, rows, output);
 }

@@ -1,7 +1,7 @@
 //! f32 in plain loops over a fixed number of lanes, which the compiler turns into the vectors of whatever instruction
 //! set it is inlined for: FMA on AVX2, NEON on ARM64.
 
-use super::FloatProduct;
+use super::{Activation, FloatProduct, Normalisation};
 
 /// Values that are computed side by side: two vectors of AVX2, four of NEON.
 const WIDTH: usize = 16;
@@ -163,4 +163,54 @@ pub(super) fn dots(vector: &[f32], rows: &[f32], stride: usize, output: &mut [f3
         let rest = values.remainder().iter().zip(others.remainder()).map(|(a, b)| a * b);
         *output = lanes.into_iter().chain(rest).sum();
     }
+}
+
+#[inline(always)]
+pub(super) fn activate(activation: Activation, values: &mut [f32]) {
+    match activation {
+        Activation::Gelu => values.iter_mut().for_each(|value| *value *= 0.5 + 0.5 * erf_of(*value)),
+        Activation::Silu(steepness) => {
+            // Beyond that the share is as small as it gets, and exponentials are no numbers any more.
+            values.iter_mut().for_each(|value| *value /= 1.0 + exp(min(-steepness * *value, 87.0)));
+        }
+    }
+}
+
+/// The error function of x / √2, by the formula of the reference.
+#[inline(always)]
+fn erf_of(x: f32) -> f32 {
+    let magnitude = x.abs() * std::f32::consts::FRAC_1_SQRT_2;
+    let t = 1.0 / magnitude.mul_add(0.327_591_1, 1.0);
+    let mut poly = 1.061_405_4_f32;
+    for coefficient in [-1.453_152, 1.421_413_7, -0.284_496_74, 0.254_829_6] {
+        poly = poly.mul_add(t, coefficient);
+    }
+    (poly * t).mul_add(-exp(-magnitude * magnitude), 1.0).copysign(x)
+}
+
+#[inline(always)]
+pub(super) fn normalise(normalisation: &Normalisation<'_>, rows: &[f32], output: &mut [f32]) {
+    let length = normalisation.scale.len();
+    for (row, output) in rows.chunks_exact(length).zip(output.chunks_exact_mut(length)) {
+        let mean = folded(row, 0.0, |all, value| all + value) / length as f32;
+        for (output, value) in output.iter_mut().zip(row) {
+            *output = value - mean;
+        }
+        let squares = summed_squares(output);
+        let by = 1.0 / (squares / length as f32 + normalisation.epsilon).sqrt();
+        let places = normalisation.scale.iter().zip(normalisation.shift);
+        for (output, (scale, shift)) in output.iter_mut().zip(places) {
+            *output = (*output * by).mul_add(*scale, *shift);
+        }
+    }
+}
+
+#[inline(always)]
+fn summed_squares(values: &[f32]) -> f32 {
+    let mut lanes = [0.0_f32; WIDTH];
+    let mut chunks = values.chunks_exact(WIDTH);
+    for chunk in &mut chunks {
+        lanes.iter_mut().zip(chunk).for_each(|(lane, value)| *lane = value.mul_add(*value, *lane));
+    }
+    lanes.into_iter().chain(chunks.remainder().iter().map(|value| value * value)).sum()
 }

@@ -26,7 +26,8 @@ mod scalar;
 mod tests;
 
 pub(crate) use self::float::{
-    FloatProduct, dots, exponentials, multiply_floats, softmax, softmax_columns, span,
+    Activation, FloatProduct, Normalisation, activate, dots, erf, exponentials, multiply_floats, normalise,
+    sigmoid, softmax, softmax_columns, span,
 };
 pub use self::isa::Isa;
 pub(crate) use self::memory::unwritten;

@@ -1,7 +1,8 @@
 //! The reference: plain loops, in the order in which the packed layouts are documented.
 
 use super::{
-    Addition, Combination, Combine, DepthStrip, FloatProduct, LANES, Lines, Output, QUAD, Rounding, Strip,
+    Activation, Addition, Combination, Combine, DepthStrip, FloatProduct, LANES, Lines, Normalisation,
+    Output, QUAD, Rounding, Strip,
 };
 
 pub(super) fn multiply(strip: &mut Strip<'_>) {
@@ -141,5 +142,22 @@ pub(super) fn softmax_columns(values: &mut [f32], rows: usize, columns: usize) {
         exponentials(&mut column, rows, &mut sum);
         column.iter_mut().for_each(|value| *value /= sum[0]);
         values[at..].iter_mut().step_by(columns).zip(&column).for_each(|(to, &from)| *to = from);
+    }
+}
+
+pub(super) fn activate(activation: Activation, values: &mut [f32]) {
+    values.iter_mut().for_each(|value| *value = activation.of(*value));
+}
+
+pub(super) fn normalise(normalisation: &Normalisation<'_>, rows: &[f32], output: &mut [f32]) {
+    let length = normalisation.scale.len();
+    for (row, output) in rows.chunks_exact(length).zip(output.chunks_exact_mut(length)) {
+        let mean = row.iter().map(|&value| f64::from(value)).sum::<f64>() / length as f64;
+        let squares: f64 = row.iter().map(|&value| (f64::from(value) - mean).powi(2)).sum();
+        let by = 1.0 / (squares / length as f64 + f64::from(normalisation.epsilon)).sqrt();
+        let places = normalisation.scale.iter().zip(normalisation.shift);
+        for ((output, &value), (scale, shift)) in output.iter_mut().zip(row).zip(places) {
+            *output = ((f64::from(value) - mean) * by) as f32 * scale + shift;
+        }
     }
 }

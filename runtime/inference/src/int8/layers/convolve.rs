@@ -8,7 +8,7 @@ use tract_onnx::tract_core::internal::{
 
 use super::super::conv::{Convolution, RowsOut, Scaling};
 use super::super::depthwise::Depthwise;
-use super::super::kernels::{self, Isa, Rounding, unwritten};
+use super::super::kernels::{self, Activation, Isa, Rounding, unwritten};
 use super::super::pool::{MOVED, for_parts, for_pictures, for_rows, parts};
 use super::{Layer, dims, expect, floats, levels, sides};
 
@@ -75,7 +75,7 @@ impl Layer for Convolve {
                 let mut view = output.try_as_plain_ram_mut()?;
                 for_pictures(pictures, input, view.as_slice_mut::<f32>()?, |input, output| {
                     for_rows(rows, output, work, |rows, part| {
-                        let out = RowsOut::Float(&mut *part, addend);
+                        let out = RowsOut::Float(&mut *part, addend, None);
                         self.convolution.run(isa, input, self.size, &self.scaling, rows, out);
                         if *low > f32::NEG_INFINITY || *high < f32::INFINITY {
                             part.iter_mut().for_each(|value| *value = value.clamp(*low, *high));
@@ -168,6 +168,7 @@ pub(crate) struct ConvolveDynamic {
     pub(crate) addend: Vec<f32>,
     /// A linear layer leaves rows open; a convolution has rows and columns.
     pub(crate) size: Option<[usize; 2]>,
+    pub(crate) activation: Option<Activation>,
 }
 
 /// Up to so many rows a thread is better given columns: reading its share of the weights costs it more than its share
@@ -189,7 +190,8 @@ impl ConvolveDynamic {
             let panels = panels * part / parts..panels * (part + 1) / parts;
             let columns = self.convolution.columns(&panels);
             let mut output = vec![0.0; rows * columns.len()];
-            self.convolution.run_panels(Isa::best(), input, (scaling, &self.addend), panels, &mut output);
+            let out = RowsOut::Float(&mut output, &self.addend, self.activation);
+            self.convolution.run_panels(Isa::best(), input, scaling, panels, out);
             (columns, output)
         });
         let mut output = unwritten::<f32>(shape)?;
@@ -268,11 +270,16 @@ impl Layer for ConvolveDynamic {
             output.try_as_plain_ram_mut()?.as_slice_mut::<f32>()?,
             self.macs(&[inputs[0].shape()]),
             |rows, part| {
-                let out = RowsOut::Float(part, &self.addend);
+                let out = RowsOut::Float(part, &self.addend, self.activation);
                 self.convolution.run(Isa::best(), input, size_of_one, &scaling, rows, out);
             },
         );
         Ok(output)
+    }
+
+    fn with_activation(&self, activation: Activation) -> Option<Arc<dyn Layer>> {
+        let with = Self { activation: Some(activation), ..self.clone() };
+        self.activation.is_none().then(|| Arc::new(with) as Arc<dyn Layer>)
     }
 
     fn macs(&self, inputs: &[&[usize]]) -> u64 {

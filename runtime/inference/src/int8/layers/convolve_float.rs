@@ -5,14 +5,21 @@ use tract_onnx::tract_core::internal::{DatumType, TDim, TValue, TVec, Tensor, Tr
 use super::super::kernels::{self, FloatProduct, Isa, unwritten};
 use super::super::pool::{FLOAT, for_rows};
 use super::super::window::Window;
+use super::layout::transpose;
 use super::{Layer, dims, expect, floats, sides};
 
 /// Output pixels whose windows are laid out at a time.
 const PIXELS: usize = 24;
 /// Output channels that lie side by side, as the kernel reads them.
 const PANEL: usize = 64;
+/// Columns of a window from which on its rows are long enough to be copied one by one; under it the input is turned
+/// first, so that all channels of a pixel lie side by side.
+const WIDE: usize = 8;
 
 /// A convolution in f32 from channels second to channels last.
+///
+/// What an output pixel sees is laid out by channel, row and column where rows of the window are wide, else by row,
+/// column and channel; so are the weights.
 #[derive(Debug)]
 pub(crate) struct ConvolveFloat {
     window: Window,
@@ -41,7 +48,14 @@ impl ConvolveFloat {
         for (output, weights) in weights.chunks_exact(depth.max(1)).enumerate() {
             let start = output / PANEL * depth * PANEL + output % PANEL;
             let to = packed[start..].iter_mut().step_by(PANEL);
-            to.zip(weights).for_each(|(to, &weight)| *to = weight);
+            match is_wide(&window) {
+                true => to.zip(weights).for_each(|(to, &weight)| *to = weight),
+                false => {
+                    let by_tap =
+                        (0..window.taps()).flat_map(|tap| weights[tap..].iter().step_by(window.taps()));
+                    to.zip(by_tap).for_each(|(to, &weight)| *to = weight);
+                }
+            }
         }
         Self { window, input, memory, output_channels, bias, weights: packed }
     }
@@ -51,7 +65,23 @@ impl ConvolveFloat {
         [1, rows, columns, self.output_channels]
     }
 
-    /// Lays out what one output pixel sees.
+    /// Lays out what one output pixel sees of an input with channels last.
+    fn lay_out_pixels(&self, input: &[f32], place: [usize; 2], to: &mut [f32]) {
+        let [channels, height, width] = self.input;
+        let Window { size, stride, dilation, before, .. } = &self.window;
+        for (tap, to) in to.chunks_exact_mut(channels).enumerate() {
+            let taps = [tap / size[1], tap % size[1]];
+            let [y, x] = [0, 1].map(|side| {
+                (place[side] * stride[side] + taps[side] * dilation[side]).wrapping_sub(before[side])
+            });
+            match y < height && x < width {
+                true => to.copy_from_slice(&input[(y * width + x) * channels..][..channels]),
+                false => to.fill(0.0),
+            }
+        }
+    }
+
+    /// Lays out what one output pixel sees of an input with channels second.
     fn lay_out(&self, input: &[f32], row: usize, column: usize, to: &mut [f32]) {
         let [_, height, width] = self.input;
         let at = |side: usize, place: usize, tap: usize, end: usize| {
@@ -87,6 +117,10 @@ impl ConvolveFloat {
     }
 }
 
+fn is_wide(window: &Window) -> bool {
+    window.size[1] >= WIDE
+}
+
 impl Layer for ConvolveFloat {
     fn name(&self) -> &'static str {
         "ConvF32"
@@ -98,8 +132,15 @@ impl Layer for ConvolveFloat {
     }
 
     fn run(&self, inputs: &[TValue]) -> TractResult<Tensor> {
-        let input = floats(&inputs[0])?;
         let shape = self.shape();
+        let mut input = floats(&inputs[0])?;
+        let mut turned = Vec::new();
+        let is_wide = is_wide(&self.window);
+        if !is_wide {
+            turned.resize(input.len(), 0.0);
+            transpose(input, self.input[0], input.len() / self.input[0].max(1), &mut turned);
+            input = &turned;
+        }
         let depth = self.input[0] * self.window.taps();
         let (pixels, columns) = (shape[1] * shape[2], shape[2]);
         let mut output = unwritten::<f32>(&shape)?;
@@ -110,7 +151,10 @@ impl Layer for ConvolveFloat {
                 let count = part.len() / self.output_channels;
                 let first = range.start + block * PIXELS;
                 for (pixel, to) in (first..first + count).zip(seen.chunks_exact_mut(depth)) {
-                    self.lay_out(input, pixel / columns, pixel % columns, to);
+                    match is_wide {
+                        true => self.lay_out(input, pixel / columns, pixel % columns, to),
+                        false => self.lay_out_pixels(input, [pixel / columns, pixel % columns], to),
+                    }
                 }
                 for (panel, weights) in self.weights.chunks_exact(depth * PANEL).enumerate() {
                     let channel = panel * PANEL;
@@ -153,6 +197,8 @@ mod tests {
             (window([3, 3], [1, 2], [1, 0], [1, 2]), [3, 9, 11], 70),
             (window([1, 3], [1, 2], [0, 1], [0, 1]), [5, 1, 40], 3),
             (window([4, 4], [4, 4], [0, 0], [0, 0]), [2, 8, 12], 64),
+            (window([8, 8], [8, 8], [0, 0], [0, 0]), [2, 16, 24], 64),
+            (window([2, 9], [1, 3], [1, 4], [0, 4]), [3, 5, 20], 7),
         ];
         for (window, input, outputs) in cases {
             let [channels, height, width] = input;

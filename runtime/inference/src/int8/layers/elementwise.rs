@@ -3,7 +3,7 @@
 use tract_onnx::tract_core::internal::{DatumType, TDim, TValue, TVec, Tensor, TractResult, bail, ensure};
 
 use super::super::kernels::{self, Addition, Combination, Combine, Isa, Rounding, unwritten};
-use super::super::pool::{MOVED, for_pictures, for_rows};
+use super::super::pool::{MOVED, for_parts, for_pictures, for_rows, parts};
 use super::layout::transpose;
 use super::{Layer, dims, floats, levels, sides};
 
@@ -237,7 +237,14 @@ impl Layer for Spanned {
     }
 
     fn run(&self, inputs: &[TValue]) -> TractResult<Tensor> {
-        let (low, high) = kernels::span(Isa::best(), floats(&inputs[0])?);
+        let values = floats(&inputs[0])?;
+        let parts = parts(values.len() as u64 * MOVED);
+        let spans = for_parts(parts, |part| {
+            let at = |part: usize| values.len() * part / parts;
+            kernels::span(Isa::best(), &values[at(part)..at(part + 1)])
+        });
+        let wider = |a: (f32, f32), b: (f32, f32)| (a.0.min(b.0), a.1.max(b.1));
+        let (low, high) = spans.into_iter().fold((0.0, 0.0), wider);
         let scale = (high - low) / 255.0;
         let scale = if scale > 0.0 { scale } else { 1.0 };
         let zero_point = (-low / scale).round_ties_even().clamp(0.0, 255.0);

@@ -76,30 +76,33 @@ impl Layer for Attention {
         );
         let mut output = unwritten::<f32>(&shape)?;
         let work = self.macs(&[inputs[0].shape(), inputs[1].shape(), inputs[2].shape()]) * FLOAT;
-        for_rows(rows, output.try_as_plain_ram_mut()?.as_slice_mut::<f32>()?, work, |range, part| {
-            let mut scratch = Scratch::new(range.len(), depth, keys.shape[2], values.shape[3]);
-            for head in 0..heads {
+        // One query alone, as when a sentence grows by a word, is divided by its heads.
+        let is_one = rows == 1;
+        let divided = if is_one { heads } else { rows };
+        for_rows(divided, output.try_as_plain_ram_mut()?.as_slice_mut::<f32>()?, work, |range, part| {
+            let (own_heads, rows) = if is_one { (range, 0..1) } else { (0..heads, range) };
+            let mut scratch = Scratch::new(rows.len(), depth, keys.shape[2], values.shape[3]);
+            for head in own_heads.clone() {
                 scratch.take(&keys, &values, head);
-                for first in range.clone().step_by(QUERIES) {
-                    let count = (range.end - first).min(QUERIES);
+                for first in rows.clone().step_by(QUERIES) {
+                    let count = (rows.end - first).min(QUERIES);
                     scratch.score(&queries, &keys, head, first, count, self.scale);
                     let width = values.shape[3];
                     let (right, stride) = match &scratch.gathered {
                         Some(gathered) => (&*gathered.values, width),
                         None => (values.head(head, 0), values.strides[2]),
                     };
+                    let part = &mut part[((first - rows.start) * heads + head - own_heads.start) * width..];
                     let mut product = FloatProduct {
                         sides: [count, keys.shape[2], width],
                         strides: [keys.shape[2], stride, heads * width],
                         left: &scratch.scores,
                         right,
-                        output: &mut part[((first - range.start) * heads + head) * width..],
+                        output: part,
                     };
                     kernels::multiply_floats(Isa::best(), &mut product);
                     // Dividing what came out is less work than dividing the scores.
-                    let rows =
-                        part[((first - range.start) * heads + head) * width..].chunks_mut(heads * width);
-                    for (row, sum) in rows.zip(&scratch.sums[..count]) {
+                    for (row, sum) in part.chunks_mut(heads * width).zip(&scratch.sums[..count]) {
                         let share = 1.0 / sum;
                         row[..width].iter_mut().for_each(|value| *value *= share);
                     }
@@ -208,6 +211,58 @@ impl Scratch {
         }
         if self.keys > 0 {
             kernels::exponentials(isa, scores, self.keys, &mut self.sums[..count]);
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::super::super::pool::Threads;
+    use super::*;
+
+    /// One query and many, on one thread and on two, are what the formula says.
+    #[test]
+    fn attention_is_the_same_however_it_is_divided() {
+        let (heads, depth, keys) = (6, 64, 700);
+        let tensor = |rows: usize, step: usize| -> TValue {
+            let values: Vec<f32> =
+                (0..rows * heads * depth).map(|at| ((at * step) % 31) as f32 / 60.0 - 0.25).collect();
+            Tensor::from_shape(&[1, rows, heads, depth], &values).unwrap().into()
+        };
+        let layer = Attention { scale: 0.7, axes: [[0, 2, 1, 3]; 3] };
+        let threads = Threads::new(2).unwrap();
+        for rows in [1, 2, 50] {
+            let inputs = [tensor(rows, 7), tensor(keys, 11), tensor(keys, 13)];
+            assert!(
+                layer.macs(&[inputs[0].shape(), inputs[1].shape(), inputs[2].shape()]) * FLOAT > 2_000_000
+            );
+            let alone = layer.run(&inputs).unwrap();
+            let divided = threads.run(|| layer.run(&inputs)).unwrap();
+            let values =
+                |tensor: &Tensor| tensor.try_as_plain_ram().unwrap().as_slice::<f32>().unwrap().to_vec();
+            let [queries, keys_of, values_of] = [0, 1, 2].map(|at| values(&inputs[at]));
+            let (alone, divided) = (values(&alone), values(&divided));
+            for (at, (alone, divided)) in alone.iter().zip(&divided).enumerate() {
+                let (row, head, place) = (at / (heads * depth), at / depth % heads, at % depth);
+                let from =
+                    |values: &[f32], row: usize| values[(row * heads + head) * depth..][..depth].to_vec();
+                let query = from(&queries, row);
+                let shares: Vec<f64> = (0..keys)
+                    .map(|key| {
+                        let dot: f32 = query.iter().zip(from(&keys_of, key)).map(|(a, b)| a * b).sum();
+                        f64::from(dot * 0.7).exp()
+                    })
+                    .collect();
+                let expected = shares
+                    .iter()
+                    .enumerate()
+                    .map(|(key, share)| share * f64::from(values_of[(key * heads + head) * depth + place]))
+                    .sum::<f64>()
+                    / shares.iter().sum::<f64>();
+                assert!((f64::from(*alone) - expected).abs() < 1e-5, "{rows} {at}: {alone} {expected}");
+                assert!((alone - divided).abs() < 1e-6, "{rows} {at}: {alone} {divided}");
+            }
         }
     }
 }

@@ -1,10 +1,12 @@
 //! Layers that move levels and compute nothing.
 
+use std::ops::Range;
+
 use tract_onnx::prelude::IntoTensor as _;
 use tract_onnx::tract_core::internal::{DatumType, TDim, TValue, TVec, Tensor, TractResult, ensure};
 
 use super::super::kernels::{self, Isa, Lines, unwritten};
-use super::super::pool::for_pictures;
+use super::super::pool::{MOVED, for_pictures, for_rows};
 use super::{Layer, dims, expect, floats, levels, sides};
 
 /// The same memory under another shape or another name of its type.
@@ -129,14 +131,27 @@ impl Permute {
     }
 }
 
-/// `[rows, columns]` becomes `[columns, rows]`, a block at a time, so that neither side leaves the cache.
-pub(super) fn transpose<T: Copy>(input: &[T], rows: usize, columns: usize, output: &mut [T]) {
+/// `[rows, columns]` becomes `[columns, rows]`.
+pub(super) fn transpose<T: Copy + Send + Sync>(input: &[T], rows: usize, columns: usize, output: &mut [T]) {
+    for_rows(columns, output, input.len() as u64 * MOVED, |range, part| {
+        transpose_columns(input, rows, columns, range, part);
+    });
+}
+
+/// Some columns become rows, a block at a time, so that neither side leaves the cache.
+fn transpose_columns<T: Copy>(
+    input: &[T],
+    rows: usize,
+    columns: usize,
+    range: Range<usize>,
+    output: &mut [T],
+) {
     const BLOCK: usize = 32;
     for row in (0..rows).step_by(BLOCK) {
         let block = BLOCK.min(rows - row);
-        for column in (0..columns).step_by(BLOCK) {
-            for column in column..(column + BLOCK).min(columns) {
-                let to = &mut output[column * rows + row..][..block];
+        for start in range.clone().step_by(BLOCK) {
+            for column in start..(start + BLOCK).min(range.end) {
+                let to = &mut output[(column - range.start) * rows + row..][..block];
                 let from = input[row * columns + column..].iter().step_by(columns);
                 to.iter_mut().zip(from).for_each(|(to, &from)| *to = from);
             }

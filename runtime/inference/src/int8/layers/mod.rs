@@ -4,6 +4,7 @@ mod attention;
 mod convolve;
 mod convolve_float;
 mod elementwise;
+mod floats;
 mod heads;
 mod layout;
 mod pool;
@@ -19,12 +20,15 @@ use tract_onnx::tract_core::internal::{
 use tract_onnx::tract_hir::infer::{InferenceResult, TensorProxy};
 use tract_onnx::tract_hir::internal::{Expansion, Solver};
 
+use super::kernels::Activation;
+
 pub(crate) use self::attention::{MultiplyMatrices, Softmax};
 pub(crate) use self::convolve::{Convolve, ConvolveDepthwise, ConvolveDynamic, Finish};
 pub(crate) use self::convolve_float::ConvolveFloat;
 pub(crate) use self::elementwise::{
     AddLevels, CombineTables, Dequantise, DequantiseWeights, LookUp, Quantise, QuantiseDynamic, Spread,
 };
+pub(crate) use self::floats::{Activate, Normalise};
 pub(crate) use self::heads::Attention;
 pub(crate) use self::layout::{ChannelsSecond, Concatenate, DropRow, Part, Permute, Relabel, Slice};
 pub(crate) use self::pool::{AveragePool, MaxPool, UpsampleNearest};
@@ -44,6 +48,10 @@ pub(crate) trait Layer: Debug + Send + Sync + 'static {
     }
     /// Returns the layer with its output levels looked up in a table; none where that is no saving.
     fn with_table(&self, _: &[u8; 256]) -> Option<Arc<dyn Layer>> {
+        None
+    }
+    /// Returns the layer with its numbers brought through an activation; none where it does not do that.
+    fn with_activation(&self, _: Activation) -> Option<Arc<dyn Layer>> {
         None
     }
     /// Returns the multiply-adds of one run on inputs of these shapes.

@@ -63,7 +63,7 @@ impl Lowering<'_> {
         };
         let expected = window.output(input).map(|[rows, columns]| rows * columns);
         let work = shape.iter().product::<usize>() * channels * window.taps();
-        if !plain || window.size[1] < WIDE || work < LARGE || expected != Some(shape[2..].iter().product()) {
+        if !plain || work < LARGE || expected != Some(shape[2..].iter().product()) {
             return Ok(false);
         }
         let (Some(bias), Some(weights)) = (self.bias(node.input.get(2), *outputs), numbers(&kernel)) else {
@@ -306,8 +306,6 @@ impl Lowering<'_> {
 
 /// Multiply-adds from which on a convolution in f32 is ours.
 const LARGE: usize = 10_000_000;
-/// Columns of its window from which on laying them out costs little.
-const WIDE: usize = 8;
 
 /// Rows and columns of a picture, or of a line, which is one row.
 fn in_rows(sides: &[usize]) -> Option<[usize; 2]> {

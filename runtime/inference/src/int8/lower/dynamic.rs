@@ -185,6 +185,7 @@ impl Lowering<'_> {
             addend,
             size,
             convolution: Arc::new(convolution),
+            activation: None,
         };
         let output = bias.map_or_else(|| node.output[0].clone(), |(output, _)| output);
         let is_picture = product.picture.is_some();

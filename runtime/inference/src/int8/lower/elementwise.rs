@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tract_onnx::pb::NodeProto;
 use tract_onnx::tract_core::internal::TractResult;
 
-use super::super::kernels::Combine;
+use super::super::kernels::{Combine, erf, sigmoid};
 use super::Lowering;
 use super::value::{Levels, Pair, Value};
 use super::weights::numbers;
@@ -74,6 +74,9 @@ impl Lowering<'_> {
             && let Some(done) = self.scaled(node)?
         {
             return Ok(done);
+        }
+        if self.activated(node)? || self.normalised(node)? {
+            return Ok(true);
         }
         if let Some(done) = self.add_bias(node, [a, b])? {
             return Ok(done);
@@ -185,18 +188,4 @@ fn function(name: &str, attributes: Attributes<'_>) -> Option<Box<dyn Fn(f32) ->
         }
         _ => return None,
     })
-}
-
-fn sigmoid(x: f32) -> f32 {
-    1.0 / (1.0 + (-x).exp())
-}
-
-/// The error function, to 1.5e-7 (Abramowitz and Stegun 7.1.26).
-fn erf(x: f32) -> f32 {
-    let magnitude = f64::from(x.abs());
-    let t = 1.0 / (1.0 + 0.327_591_1 * magnitude);
-    let poly = ((((1.061_405_429 * t - 1.453_152_027) * t + 1.421_413_741) * t - 0.284_496_736) * t
-        + 0.254_829_592)
-        * t;
-    ((1.0 - poly * (-magnitude * magnitude).exp()) as f32).copysign(x)
 }

@@ -23,7 +23,12 @@ impl Lowering<'_> {
         self.emit_shared(of, Arc::new(layer), inputs)
     }
 
-    fn emit_shared(&mut self, of: &str, layer: Arc<dyn Layer>, inputs: &[OutletId]) -> TractResult<OutletId> {
+    pub(super) fn emit_shared(
+        &mut self,
+        of: &str,
+        layer: Arc<dyn Layer>,
+        inputs: &[OutletId],
+    ) -> TractResult<OutletId> {
         self.count += 1;
         let name = format!("{of}.int8.{}", self.count);
         let op = expand(Node(Arc::clone(&layer)));

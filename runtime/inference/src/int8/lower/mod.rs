@@ -6,12 +6,12 @@
 //! no INT8 form wants the numbers, they are dequantised for it, and it runs as tract runs it. What nobody wants
 //! any more drops out when tract compiles the graph.
 
-mod attention;
 mod convolutions;
 mod dynamic;
 mod elementwise;
 mod emit;
 mod reshape;
+mod transformers;
 mod value;
 mod weights;
 
@@ -152,6 +152,7 @@ impl<'a> Lowering<'a> {
             "Conv" => self.conv(node, attributes),
             "MatMul" => Ok(self.mat_mul(node)? || self.float_product(node)?),
             "Softmax" => self.softmax(node, attributes),
+            "LayerNormalization" => self.layer_normalization(node, attributes),
             "Gemm" => self.gemm(node, attributes),
             "Add" | "Mul" | "Sub" | "Div" | "Max" | "Min" => self.binary(node),
             "MaxPool" => self.max_pool(node, attributes),
@@ -165,6 +166,7 @@ impl<'a> Lowering<'a> {
             "DynamicQuantizeLinear" => self.dynamic_quantize_linear(node),
             "ConvInteger" | "MatMulInteger" => self.integer_product(node, attributes),
             "Cast" => self.cast(node),
+            "Gelu" => Ok(self.activated(node)? || self.unary(node, attributes)?),
             _ => self.unary(node, attributes),
         }
     }

@@ -1,5 +1,7 @@
 //! Every kernel against the reference, and the reference against sums written out.
 
+mod floats;
+
 use proptest::prelude::*;
 
 use super::super::conv::{Convolution, RowsOut, Scaling};
@@ -170,7 +172,7 @@ proptest! {
             }
             prop_assert_eq!(&output, &quantised, "{}", isa.name());
             let mut output = vec![0.0; rows * each];
-            let out = RowsOut::Float(&mut output, &addend);
+            let out = RowsOut::Float(&mut output, &addend, None);
             convolution.run(isa, &case.input, case.size, &scaling, 0..rows, out);
             let added: Vec<f32> = expected.iter().zip(case.multiplier.iter().cycle()).map(|(a, b)| a + b).collect();
             prop_assert_eq!(&output, &added, "{}", isa.name());
@@ -240,80 +242,6 @@ proptest! {
             let mut output = vec![0; a.len()];
             add(isa, &addition, [&a, &b], &mut output);
             prop_assert_eq!(&output, &expected);
-        }
-    }
-
-    #[test]
-    fn softmax_gives_shares(
-        length in 1..70usize,
-        values in prop::collection::vec(prop_oneof![-100.0..100.0f32, Just(-3e38), Just(0.0)], 70..280),
-    ) {
-        let count = values.len() / length * length;
-        let mut expected = values[..count].to_vec();
-        softmax(Isa::Scalar, &mut expected, length);
-        for isa in Isa::available() {
-            let mut output = values[..count].to_vec();
-            softmax(isa, &mut output, length);
-            for (output, expected) in output.iter().zip(&expected) {
-                prop_assert!((output - expected).abs() <= 1e-6 + 2e-6 * expected, "{output} {expected}");
-            }
-            // The same, down the columns.
-            let rows = count / length;
-            let turn = |from: &[f32], rows: usize, columns: usize| -> Vec<f32> {
-                (0..from.len()).map(|at| from[at % rows * columns + at / rows]).collect()
-            };
-            let mut output = turn(&values[..count], rows, length);
-            softmax_columns(isa, &mut output, length, rows);
-            for (output, expected) in turn(&output, length, rows).iter().zip(&expected) {
-                prop_assert!((output - expected).abs() <= 1e-6 + 2e-6 * expected, "{output} {expected}");
-            }
-        }
-    }
-
-    #[test]
-    fn the_span_takes_in_all_numbers_and_zero(
-        values in prop::collection::vec(prop_oneof![-9.0..9.0f32, Just(f32::NAN)], 0..200),
-    ) {
-        let expected = scalar::span(&values);
-        for isa in Isa::available() {
-            prop_assert_eq!(span(isa, &values), expected);
-        }
-    }
-
-    #[test]
-    fn matrices_are_multiplied(
-        sides in [1..20usize, 1..40usize, 1..150usize],
-        seed in prop::collection::vec(-2.0..2.0f32, 64),
-    ) {
-        let [rows, depth, columns] = sides;
-        let values = |count: usize| -> Vec<f32> { seed.iter().copied().cycle().step_by(7).take(count).collect() };
-        let (left, right) = (values(rows * depth), values(depth * columns));
-        let mut expected = vec![0.0; rows * columns];
-        let strides = [depth, columns, columns];
-        let product = |output: &mut [f32], isa: Option<Isa>| {
-            let mut product = FloatProduct { sides, strides, left: &left, right: &right, output };
-            match isa {
-                Some(isa) => multiply_floats(isa, &mut product),
-                None => scalar::multiply_floats(&mut product),
-            }
-        };
-        product(&mut expected, None);
-        for isa in Isa::available() {
-            let mut output = vec![f32::NAN; rows * columns];
-            product(&mut output, Some(isa));
-            for (output, expected) in output.iter().zip(&expected) {
-                prop_assert!((output - expected).abs() < 1e-3, "{output} {expected}");
-            }
-            // A row of the left one with each column of the right one.
-            let mut output = vec![f32::NAN; columns];
-            let mut turned = vec![0.0; depth * columns];
-            for (at, value) in right.iter().enumerate() {
-                turned[at % columns * depth + at / columns] = *value;
-            }
-            dots(isa, &left[..depth], &turned, depth, &mut output);
-            for (output, expected) in output.iter().zip(&expected) {
-                prop_assert!((output - expected).abs() < 1e-3, "{output} {expected}");
-            }
         }
     }
 
