@@ -90,6 +90,9 @@ const WORTH_DIVIDING: u64 = 2_000_000;
 pub(crate) const MOVED: u64 = 16;
 /// Multiply-adds of INT8 that one in f32 costs.
 pub(crate) const FLOAT: u64 = 4;
+/// Up to so many rows a thread is better given columns: reading its share of the weights costs it more than its share
+/// of the rows.
+pub(crate) const FEW_ROWS: usize = 128;
 /// Parts for each thread: the one that is done first takes from the others.
 const PARTS: usize = 2;
 
@@ -134,6 +137,20 @@ pub(crate) fn for_parts<R: Send>(parts: usize, compute: impl Fn(usize) -> R + Sy
         return vec![compute(0)];
     }
     (0..parts).into_par_iter().with_max_len(1).map(compute).collect()
+}
+
+/// Computes parts of a matrix that may run side by side, by their number: some of its columns, for all rows.
+pub(crate) fn for_columns(
+    parts: usize,
+    columns: usize,
+    output: &mut [f32],
+    compute: impl Fn(usize) -> (Range<usize>, Vec<f32>) + Sync + Send,
+) {
+    for (own, part) in for_parts(parts, compute) {
+        for (line, part) in output.chunks_exact_mut(columns).zip(part.chunks_exact(own.len().max(1))) {
+            line[own.clone()].copy_from_slice(part);
+        }
+    }
 }
 
 fn divide<T: Send>(

@@ -9,7 +9,7 @@ use tract_onnx::tract_core::internal::{
 use super::super::conv::{Convolution, RowsOut, Scaling};
 use super::super::depthwise::Depthwise;
 use super::super::kernels::{self, Activation, Isa, Rounding, unwritten};
-use super::super::pool::{MOVED, for_parts, for_pictures, for_rows, parts};
+use super::super::pool::{FEW_ROWS, MOVED, for_columns, for_pictures, for_rows, parts};
 use super::{Layer, dims, expect, floats, levels, sides};
 
 /// What becomes of the sums.
@@ -171,10 +171,6 @@ pub(crate) struct ConvolveDynamic {
     pub(crate) activation: Option<Activation>,
 }
 
-/// Up to so many rows a thread is better given columns: reading its share of the weights costs it more than its share
-/// of the rows.
-const FEW_ROWS: usize = 128;
-
 impl ConvolveDynamic {
     /// Computes a linear layer in parts, each with its columns for all rows.
     fn by_columns(
@@ -186,7 +182,10 @@ impl ConvolveDynamic {
         parts: usize,
     ) -> TractResult<Tensor> {
         let panels = self.convolution.panels();
-        let computed = for_parts(parts, |part| {
+        let mut output = unwritten::<f32>(shape)?;
+        let mut view = output.try_as_plain_ram_mut()?;
+        let all = self.convolution.output_channels();
+        for_columns(parts, all, view.as_slice_mut()?, |part| {
             let panels = panels * part / parts..panels * (part + 1) / parts;
             let columns = self.convolution.columns(&panels);
             let mut output = vec![0.0; rows * columns.len()];
@@ -194,14 +193,6 @@ impl ConvolveDynamic {
             self.convolution.run_panels(Isa::best(), input, scaling, panels, out);
             (columns, output)
         });
-        let mut output = unwritten::<f32>(shape)?;
-        let mut values = output.try_as_plain_ram_mut()?;
-        for (columns, part) in computed {
-            let lines = values.as_slice_mut::<f32>()?.chunks_exact_mut(self.convolution.output_channels());
-            for (line, part) in lines.zip(part.chunks_exact(columns.len().max(1))) {
-                line[columns.clone()].copy_from_slice(part);
-            }
-        }
         Ok(output)
     }
 

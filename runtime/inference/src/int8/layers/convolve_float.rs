@@ -1,15 +1,17 @@
 //! Convolutions in f32 between INT8 layers: those that the quantiser left, patch embeddings above all.
 
+use std::ops::Range;
+
 use tract_onnx::tract_core::internal::{DatumType, TDim, TValue, TVec, Tensor, TractResult};
 
 use super::super::kernels::{self, FloatProduct, Isa, unwritten};
-use super::super::pool::{FLOAT, for_rows};
+use super::super::pool::{FEW_ROWS, FLOAT, for_columns, for_rows, parts};
 use super::super::window::Window;
 use super::layout::transpose;
 use super::{Layer, dims, expect, floats, sides};
 
 /// Output pixels whose windows are laid out at a time.
-const PIXELS: usize = 24;
+const PIXELS: usize = 48;
 /// Output channels that lie side by side, as the kernel reads them.
 const PANEL: usize = 64;
 /// Columns of a window from which on its rows are long enough to be copied one by one; under it the input is turned
@@ -117,6 +119,47 @@ impl ConvolveFloat {
     }
 }
 
+impl ConvolveFloat {
+    fn depth(&self) -> usize {
+        self.input[0] * self.window.taps()
+    }
+
+    /// Lays out what some output pixels see.
+    fn seen(&self, input: &[f32], pixels: Range<usize>) -> Vec<f32> {
+        let columns = self.shape()[2];
+        let mut seen = vec![0.0; pixels.len() * self.depth()];
+        for (pixel, to) in pixels.zip(seen.chunks_exact_mut(self.depth())) {
+            match is_wide(&self.window) {
+                true => self.lay_out(input, pixel / columns, pixel % columns, to),
+                false => self.lay_out_pixels(input, [pixel / columns, pixel % columns], to),
+            }
+        }
+        seen
+    }
+
+    /// Multiplies what pixels see with some panels of the weights, and adds the biases.
+    fn multiply(&self, seen: &[f32], panels: Range<usize>, output: &mut [f32], stride: usize) {
+        let depth = self.depth();
+        let start = panels.start * PANEL;
+        let weights = self.weights.chunks_exact(depth * PANEL).skip(panels.start);
+        for (panel, weights) in panels.zip(weights) {
+            let channels = panel * PANEL..(panel * PANEL + PANEL).min(self.output_channels);
+            let mut product = FloatProduct {
+                sides: [seen.len() / depth, depth, channels.len()],
+                strides: [depth, PANEL, stride],
+                left: seen,
+                right: weights,
+                output: &mut output[channels.start - start..],
+            };
+            kernels::multiply_floats(Isa::best(), &mut product);
+            for pixel in output.chunks_exact_mut(stride) {
+                let values = pixel[channels.start - start..].iter_mut();
+                values.zip(&self.bias[channels.clone()]).for_each(|(value, bias)| *value += bias);
+            }
+        }
+    }
+}
+
 fn is_wide(window: &Window) -> bool {
     window.size[1] >= WIDE
 }
@@ -135,41 +178,34 @@ impl Layer for ConvolveFloat {
         let shape = self.shape();
         let mut input = floats(&inputs[0])?;
         let mut turned = Vec::new();
-        let is_wide = is_wide(&self.window);
-        if !is_wide {
+        if !is_wide(&self.window) {
             turned.resize(input.len(), 0.0);
             transpose(input, self.input[0], input.len() / self.input[0].max(1), &mut turned);
             input = &turned;
         }
-        let depth = self.input[0] * self.window.taps();
-        let (pixels, columns) = (shape[1] * shape[2], shape[2]);
+        let pixels = shape[1] * shape[2];
         let mut output = unwritten::<f32>(&shape)?;
+        let mut view = output.try_as_plain_ram_mut()?;
+        let values = view.as_slice_mut::<f32>()?;
         let work = self.macs(&[]) * FLOAT;
-        for_rows(pixels, output.try_as_plain_ram_mut()?.as_slice_mut::<f32>()?, work, |range, part| {
-            let mut seen = vec![0.0; PIXELS.min(range.len()) * depth];
+        let panels = self.output_channels.div_ceil(PANEL);
+        if pixels <= FEW_ROWS {
+            let seen = self.seen(input, 0..pixels);
+            let parts = parts(work).min(panels);
+            for_columns(parts, self.output_channels, values, |part| {
+                let panels = panels * part / parts..panels * (part + 1) / parts;
+                let channels = panels.start * PANEL..(panels.end * PANEL).min(self.output_channels);
+                let mut output = vec![0.0; pixels * channels.len()];
+                self.multiply(&seen, panels, &mut output, channels.len());
+                (channels, output)
+            });
+            return Ok(output);
+        }
+        for_rows(pixels, values, work, |range, part| {
             for (block, part) in part.chunks_mut(PIXELS * self.output_channels).enumerate() {
-                let count = part.len() / self.output_channels;
                 let first = range.start + block * PIXELS;
-                for (pixel, to) in (first..first + count).zip(seen.chunks_exact_mut(depth)) {
-                    match is_wide {
-                        true => self.lay_out(input, pixel / columns, pixel % columns, to),
-                        false => self.lay_out_pixels(input, [pixel / columns, pixel % columns], to),
-                    }
-                }
-                for (panel, weights) in self.weights.chunks_exact(depth * PANEL).enumerate() {
-                    let channel = panel * PANEL;
-                    let mut product = FloatProduct {
-                        sides: [count, depth, PANEL.min(self.output_channels - channel)],
-                        strides: [depth, PANEL, self.output_channels],
-                        left: &seen,
-                        right: weights,
-                        output: &mut part[channel..],
-                    };
-                    kernels::multiply_floats(Isa::best(), &mut product);
-                }
-                for pixel in part.chunks_exact_mut(self.output_channels) {
-                    pixel.iter_mut().zip(&self.bias).for_each(|(value, bias)| *value += bias);
-                }
+                let seen = self.seen(input, first..first + part.len() / self.output_channels);
+                self.multiply(&seen, 0..panels, part, self.output_channels);
             }
         });
         Ok(output)
