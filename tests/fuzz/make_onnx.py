@@ -177,9 +177,36 @@ def transformer(opset: int) -> None:
     g.save(f"transformer-{opset}", [(TensorProto.FLOAT, [1, 5, 8])], (y, TensorProto.FLOAT), opset)
 
 
+def pools() -> None:
+    """The greatest of what is not rounded, and falls before it rises, as in the pyramid pooling of detectors."""
+    g = Graph()
+    x = g.rounded("x0", 0.02, 128)
+    y = g.rounded(g.node("Conv", x, g.weights(6, 3, 1, 1), g.bias(6)), 0.03, 128)
+    silu = g.node("Mul", y, g.node("Sigmoid", y))
+    once = g.node("MaxPool", silu, kernel_shape=[3, 3], pads=[1, 1, 1, 1])
+    twice = g.node("MaxPool", once, kernel_shape=[5, 5], pads=[2, 2, 2, 2])
+    y = g.rounded(g.node("Concat", silu, once, twice, axis=1), 0.02, 20)
+    y = g.rounded(g.node("Conv", y, g.weights(4, 18, 1, 1), g.bias(4)), 0.05, 128)
+    g.save("pictures-pools", [(TensorProto.FLOAT, [1, 3, 7, 8])], (y, TensorProto.FLOAT))
+
+
+def shares() -> None:
+    """Sides of boxes as shares of distances: a softmax between two transpositions."""
+    g = Graph()
+    x = g.rounded("x0", 0.02, 128)
+    y = g.rounded(g.node("Conv", x, g.weights(12, 3, 1, 1), g.bias(12)), 0.05, 128)
+    y = g.node("Reshape", y, g.constant(np.array([1, 4, 3, 20])))
+    y = g.node("Softmax", g.node("Transpose", y, perm=[0, 3, 1, 2]), axis=3)
+    y = g.rounded(g.node("Transpose", y, perm=[0, 3, 2, 1]), 1 / 256, 0)
+    y = g.rounded(g.node("Conv", y, g.weights(1, 3, 1, 1)), 0.02, 128)
+    g.save("shares", [(TensorProto.FLOAT, [1, 3, 4, 5])], (y, TensorProto.FLOAT))
+
+
 pictures(np.uint8)
 pictures(np.int8)
 operators()
 dynamic()
 transformer(13)
 transformer(20)
+pools()
+shares()

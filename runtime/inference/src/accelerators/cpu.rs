@@ -331,6 +331,22 @@ mod tests {
     }
 
     #[test]
+    fn pools_and_shares_are_layers() {
+        for (name, layers, left) in [
+            ("pictures-pools", ["Int8MaxPool"; 2], "OptMaxPool"),
+            ("shares", ["SoftmaxF32", "MoveAxis"], "Softmax"),
+        ] {
+            let onnx = graphs().into_iter().find(|(graph, _)| graph == name).unwrap().1;
+            let plan = plan(decoded(&onnx), Form::Lowered, &[]).unwrap();
+            let names: Vec<_> =
+                plan.model().nodes().iter().map(|node| node.op().name().into_owned()).collect();
+            let ours: Vec<_> = names.iter().filter(|name| layers.contains(&name.as_str())).collect();
+            assert_eq!(ours, layers.iter().collect::<Vec<_>>(), "{names:?}");
+            assert!(!names.iter().any(|name| name == left), "{names:?}");
+        }
+    }
+
+    #[test]
     fn all_multiply_adds_are_lowered() {
         for (name, onnx) in graphs() {
             let nodes = Accelerator::Cpu.prepare(&onnx).unwrap().explain(Duration::ZERO).unwrap();

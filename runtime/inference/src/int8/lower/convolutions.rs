@@ -216,9 +216,7 @@ impl Lowering<'_> {
 
     pub(super) fn max_pool(&mut self, node: &NodeProto, attributes: Attributes<'_>) -> TractResult<bool> {
         let taken = self.taken(&node.input[0])?;
-        let Some((levels, meaning)) = taken.filter(|(levels, _)| levels.table.is_increasing()) else {
-            return Ok(false);
-        };
+        let Some((levels, meaning)) = taken else { return Ok(false) };
         let kernel = attributes.sizes("kernel_shape").unwrap_or_default();
         let input = levels.stored.shape.clone();
         let (Some(window), Some(shape)) =
@@ -229,6 +227,7 @@ impl Lowering<'_> {
         if node.output.len() > 1 || window.output([input[2], input[3]]) != Some([shape[2], shape[3]]) {
             return Ok(false);
         }
+        let Some(levels) = self.increasing(&levels)? else { return Ok(false) };
         let stored = self.in_layout(&levels.stored, Layout::ChannelsLast)?;
         let layer = MaxPool { pictures: input[0], window, size: [input[2], input[3]], channels: input[1] };
         let outlet = self.emit(&node.output[0], layer, &[stored.outlet])?;

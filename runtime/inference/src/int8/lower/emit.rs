@@ -166,6 +166,25 @@ impl Lowering<'_> {
         Ok(Levels { stored, table: Arc::new(Table::affine(scale, zero_point)) })
     }
 
+    /// Returns the same numbers as a function of levels of which a greater one never stands for less: each level
+    /// becomes its number's rank. None where some are no numbers.
+    pub(super) fn increasing(&mut self, levels: &Levels) -> TractResult<Option<Levels>> {
+        let values = &levels.table.values;
+        if values.iter().any(|value| value.is_nan()) {
+            return Ok(None);
+        }
+        if levels.table.is_increasing() {
+            return Ok(Some(levels.clone()));
+        }
+        let mut sorted: [u8; 256] = std::array::from_fn(|level| level as u8);
+        sorted.sort_by(|&a, &b| values[usize::from(a)].total_cmp(&values[usize::from(b)]));
+        let mut ranks = Box::new([0; 256]);
+        sorted.iter().enumerate().for_each(|(rank, &level)| ranks[usize::from(level)] = rank as u8);
+        let stored = self.look_up(&levels.stored, ranks, "ranks")?;
+        let values = sorted.map(|level| values[usize::from(level)]);
+        Ok(Some(Levels { stored, table: Arc::new(Table { values, affine: None, rounded: None }) }))
+    }
+
     fn rounded_sums(&mut self, sums: &Sums, target: Target, of: &str) -> TractResult<Stored> {
         let [low, high] = sums.bounds;
         let rounding = target.rounding(low, high);

@@ -3,8 +3,10 @@
 use std::f32::consts::FRAC_1_SQRT_2;
 
 use tract_onnx::pb::NodeProto;
-use tract_onnx::tract_core::internal::{DatumType, OutletId, TractResult};
-use tract_onnx::tract_hir::infer::Factoid as _;
+use tract_onnx::tract_core::internal::{DatumType, InletId, OutletId, TractResult, tvec};
+use tract_onnx::tract_hir::infer::{Factoid as _, InferenceFact};
+use tract_onnx::tract_hir::internal::expand;
+use tract_onnx::tract_hir::ops::array::PermuteAxes;
 
 use super::super::kernels::Activation;
 use super::super::layers::{Activate, Attention, Layer, MultiplyMatrices, Normalise, Softmax};
@@ -17,10 +19,37 @@ const MANY_PRODUCTS: usize = 8;
 
 impl Lowering<'_> {
     pub(super) fn softmax(&mut self, node: &NodeProto, attributes: Attributes<'_>) -> TractResult<bool> {
-        match self.softmax_axis(node, attributes) {
-            Some(axis) => self.on_numbers(node, Softmax { axis }),
-            None => Ok(false),
+        let Some(axis) = self.softmax_axis(node, attributes) else { return Ok(false) };
+        if let Some((input, order, output)) = self.between_transpositions(node) {
+            let (input, output) = (input.to_owned(), output.to_owned());
+            let numbers = self.number_outlet(&input)?;
+            let shares = self.emit(&output, Softmax { axis: order[0][axis] }, &[numbers])?;
+            let joined = order[1].iter().map(|&axis| order[0][axis]).collect();
+            let outlet = self.transposed(&output, shares, joined)?;
+            self.floats.insert(output, outlet);
+            return Ok(true);
         }
+        self.on_numbers(node, Softmax { axis })
+    }
+
+    /// Finds a transposition before a node and one behind it, which are one if the node works on another axis: what
+    /// goes in, both orders, and what comes out.
+    fn between_transpositions(&self, node: &NodeProto) -> Option<(&str, [Vec<usize>; 2], &str)> {
+        let before = self.sole(&node.input[0], "Transpose")?;
+        let behind = self.only_consumer(&node.output[0], "Transpose")?;
+        let order = |node| Attributes(node).sizes("perm");
+        let is_numbers = self.datum(&before.input[0]) == Some(DatumType::F32);
+        let order = [order(before)?, order(behind)?];
+        (is_numbers && order[0].len() == order[1].len())
+            .then(|| (&*before.input[0], order, &*behind.output[0]))
+    }
+
+    /// Lets tract transpose numbers.
+    fn transposed(&mut self, of: &str, input: OutletId, order: Vec<usize>) -> TractResult<OutletId> {
+        let op = expand(PermuteAxes::new(Some(order.into())));
+        let node = self.model.add_node(format!("{of}.order"), op, tvec![InferenceFact::default()])?;
+        self.model.add_edge(input, InletId::new(node, 0))?;
+        Ok(OutletId::new(node, 0))
     }
 
     /// Returns the axis of a softmax along one axis.
