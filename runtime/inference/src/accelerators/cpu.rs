@@ -15,6 +15,7 @@ use tract_onnx::tract_core::ops::konst::Const;
 use tract_onnx::tract_hir::infer::{DimFact, Factoid};
 use tract_onnx::tract_hir::internal::{ensure, format_err};
 
+use super::open_sides::open_inputs;
 use super::{Accelerator, Compiled, LoadError, PreparedModel, Signature};
 use crate::{exact_softmax, int8, soundness};
 
@@ -30,6 +31,9 @@ pub(super) fn compiled<E: From<LoadError>>(
     if let Some(location) = external_data(&proto) {
         return Err(LoadError::ExternalData(location).into());
     }
+    let open = proto.graph.as_ref().filter(|_| shapes.is_empty()).map(open_inputs).unwrap_or_default();
+    // Some graphs settle by themselves what their inputs leave open; what is told of the others is that.
+    let unusable = |error| if open.is_empty() { unusable(error) } else { LoadError::OpenSides(open.clone()) };
     // What cannot be lowered runs as tract runs it; what tract cannot run either is told in its words.
     let plan = match plan(proto, Form::Lowered, shapes) {
         Ok(plan) => plan,

@@ -65,14 +65,14 @@ impl DynamicModel {
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "tests")]
-mod tests {
+pub(super) mod tests {
     use prost::Message;
     use tract_onnx::pb;
 
     use super::*;
 
     /// Relu on one row of any length.
-    fn open_model() -> Vec<u8> {
+    pub(in crate::accelerators) fn open_model() -> Vec<u8> {
         let side = |side: Option<i64>| pb::tensor_shape_proto::Dimension {
             value: side.map(pb::tensor_shape_proto::dimension::Value::DimValue),
             ..Default::default()

@@ -1,6 +1,6 @@
 //! What goes wrong when a model is loaded or run.
 
-use super::Accelerator;
+use super::{Accelerator, OpenInput};
 
 /// Why bytes are not a model that can run here.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -8,6 +8,12 @@ pub enum LoadError {
     /// Not ONNX, or an operation or shape that the accelerator cannot run.
     #[error("not a model that can run here: {0}")]
     Unusable(String),
+    /// Which inputs leave sides open that nobody settled.
+    #[error("its inputs leave sides open: {}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    OpenSides(Vec<OpenInput>),
+    /// Shapes that do not settle what the model leaves open.
+    #[error("{0}")]
+    Shape(String),
     /// Weights in another file: the manifest's hash would not cover them.
     #[error("its weights lie in another file, {0:?}; put them into the model first")]
     ExternalData(String),

@@ -12,6 +12,7 @@ mod name;
 mod onnx_file;
 #[cfg(feature = "onnxruntime")]
 mod onnxruntime;
+mod open_sides;
 mod placement;
 mod survey;
 #[cfg(feature = "vulkan")]
@@ -36,6 +37,8 @@ pub(crate) use self::error::failed;
 pub use self::error::{FileError, InferenceError, LoadError};
 pub use self::gate::{Agreement, Precision};
 pub use self::name::{Accelerator, Delegate, InvalidAccelerator, Provider};
+pub(crate) use self::open_sides::settled_for;
+pub use self::open_sides::{InputShape, InvalidShape, OpenInput, settled};
 pub use self::placement::{Placement, Site, Source};
 pub use self::survey::{Absence, Capability, ModelForm, Power, Survey, survey};
 
@@ -344,19 +347,24 @@ impl Session {
     }
 
     fn check(&self, inputs: &[Tensor]) -> Result<(), InferenceError> {
-        let fits = |(input, expected): (&Tensor, &Signature)| {
-            input.shape() == expected.shape.as_slice()
-                && input.datum_type().unquantized() == expected.datum.unquantized()
-        };
-        if inputs.len() == self.inputs.len() && inputs.iter().zip(&self.inputs).all(fits) {
-            return Ok(());
-        }
-        let list = |all: Vec<String>| all.join(" and ");
-        let given = |input: &Tensor| Signature { datum: input.datum_type(), shape: input.shape().to_vec() };
-        let given = list(inputs.iter().map(|input| given(input).to_string()).collect());
-        let expected = list(self.inputs.iter().map(Signature::to_string).collect());
-        Err(InferenceError::Input(format!("{given}, and it asks for {expected}")))
+        taken(inputs, &self.inputs)
     }
+}
+
+/// Refuses inputs of other types and shapes, or of another number, than a model takes.
+pub(crate) fn taken(inputs: &[Tensor], expected: &[Signature]) -> Result<(), InferenceError> {
+    let fits = |(input, expected): (&Tensor, &Signature)| {
+        input.shape() == expected.shape.as_slice()
+            && input.datum_type().unquantized() == expected.datum.unquantized()
+    };
+    if inputs.len() == expected.len() && inputs.iter().zip(expected).all(fits) {
+        return Ok(());
+    }
+    let list = |all: Vec<String>| all.join(" and ");
+    let given = |input: &Tensor| Signature { datum: input.datum_type(), shape: input.shape().to_vec() };
+    let given = list(inputs.iter().map(|input| given(input).to_string()).collect());
+    let expected = list(expected.iter().map(Signature::to_string).collect());
+    Err(InferenceError::Input(format!("{given}, and it asks for {expected}")))
 }
 
 impl State {

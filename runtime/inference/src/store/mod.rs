@@ -1,5 +1,6 @@
 //! The model folder: what lies in it, and what of it can be trusted.
 
+mod files;
 mod sample;
 mod samples;
 
@@ -10,8 +11,9 @@ use glassd_media::Image;
 use sha2::{Digest, Sha256};
 use tract_onnx::prelude::Tensor;
 
+pub use self::files::ModelFile;
 use crate::accelerators::{Accelerator, FileError, InferenceError, LoadError, PreparedModel, Site, Source};
-use crate::manifest::{Labels, Manifest, ModelEntry, Part, Task};
+use crate::manifest::{InputContract, Labels, Manifest, ModelEntry, Part, Task};
 use crate::memory::{Loaded, memory};
 use crate::tasks::classify::Classifier;
 use crate::tasks::detect::Detector;
@@ -85,6 +87,14 @@ pub enum Problem {
         file: String,
         /// What is wrong with it.
         problem: Box<Problem>,
+    },
+    /// It has no part of that name.
+    #[error("there is no {name}: it has {names}")]
+    NoPart {
+        /// Which was asked for.
+        name: String,
+        /// Which there are.
+        names: String,
     },
     /// Its check image is no picture.
     #[error("its check image: {0}")]
@@ -374,8 +384,13 @@ fn is_meant(bytes: &[u8], sha256_of_it: &str) -> Result<(), Problem> {
 /// Returns what an accelerator is tried on before it may run a model that looks at pictures.
 fn candidate(entry: &ModelEntry, onnx: Vec<u8>, sample: &Image) -> Result<Candidate, Problem> {
     is_meant(&onnx, &entry.sha256)?;
-    let input = entry.input.ok_or_else(|| LoadError::Unusable("it looks at no pictures".to_owned()))?;
+    let input = pictures_of(entry)?;
     Ok(Candidate { onnx, sample: vec![input.sample(sample)] })
+}
+
+/// Returns how a model takes pictures, which it must.
+fn pictures_of(entry: &ModelEntry) -> Result<InputContract, LoadError> {
+    entry.input.ok_or_else(|| LoadError::Unusable("it looks at no pictures".to_owned()))
 }
 
 /// Prepares a model where its outputs on its sample are right.

@@ -55,6 +55,12 @@ impl TextModel {
 
     /// Returns the vector of a text, padded with 0 to `length` tokens.
     pub(crate) fn run(&mut self, tokens: &[u32], length: usize) -> Result<Embedding, InferenceError> {
+        let outputs = self.model.run(self.inputs_of(tokens, length))?;
+        Ok(Embedding::new(floats(&outputs)?))
+    }
+
+    /// Returns the inputs that a text becomes, padded with 0 to `length` tokens.
+    pub(crate) fn inputs_of(&self, tokens: &[u32], length: usize) -> Vec<Tensor> {
         let value = |role: Role, at: usize| match role {
             Role::Tokens => tokens.get(at).map_or(0, |token| i64::from(*token)),
             Role::Mask => i64::from(at < tokens.len()),
@@ -68,8 +74,7 @@ impl TextModel {
             };
             tensor.expect("as many values as the shape holds")
         };
-        let outputs = self.model.run(self.inputs.iter().map(input).collect())?;
-        Ok(Embedding::new(floats(&outputs)?))
+        self.inputs.iter().map(input).collect()
     }
 
     pub(crate) fn divide_between(&mut self, threads: &Threads) {
