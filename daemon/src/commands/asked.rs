@@ -99,6 +99,7 @@ fn with_option(error: LoadError) -> anyhow::Error {
         let side = |(at, side): (usize, &String)| match (side.parse::<u64>(), at) {
             (Ok(_), _) => side.clone(),
             (Err(_), 0) => "1".to_owned(),
+            (Err(_), _) if side.contains("batch") => "1".to_owned(),
             (Err(_), _) => likely.to_owned(),
         };
         let sides: Vec<String> = sides.iter().enumerate().map(side).collect();

@@ -28,6 +28,7 @@ use tract_onnx::pb::ModelProto;
 use tract_onnx::prelude::{DatumType, Tensor, TypedRunnableModel, TypedSimpleState};
 
 use crate::int8::Threads;
+use crate::soundness;
 use crate::store::other_hash;
 
 pub use self::cache::{CacheCounts, CacheKey, CompilationCache};
@@ -146,8 +147,10 @@ impl Accelerator {
     pub fn prepare_for(self, onnx: &[u8], shapes: &[Vec<usize>]) -> Result<PreparedModel, LoadError> {
         match self {
             Self::Cpu => {
-                let decoded =
-                    || ModelProto::decode(onnx).map_err(|error| LoadError::Unusable(error.to_string()));
+                let decoded = || {
+                    ModelProto::decode(onnx)
+                        .map_err(|error| LoadError::Unusable(soundness::undecoded(&error)))
+                };
                 caught(|| cpu::compiled(decoded, shapes))
             }
             other if shapes.is_empty() => other.prepare(onnx),

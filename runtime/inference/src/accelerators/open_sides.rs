@@ -8,6 +8,7 @@ use tract_onnx::pb::tensor_shape_proto::{Dimension, dimension};
 use tract_onnx::pb::{GraphProto, ModelProto, TensorShapeProto, ValueInfoProto, type_proto};
 
 use super::LoadError;
+use crate::soundness;
 
 /// An input of which some sides are open.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,7 +21,7 @@ pub struct OpenInput {
 
 impl fmt::Display for OpenInput {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let name = crate::soundness::shortened(&self.name);
+        let name = soundness::shortened(&self.name);
         match &self.sides {
             Some(sides) => write!(f, "{name:?} is {}", sides.join(",")),
             None => write!(f, "{name:?} has no shape"),
@@ -80,7 +81,7 @@ pub fn settled(onnx: &[u8], shapes: &[InputShape]) -> Result<Vec<u8>, LoadError>
             None => (names.len() == 1).then_some(0),
         };
         let Some(at) = at else {
-            let names = names.iter().map(|name| format!("{:?}", crate::soundness::shortened(name)));
+            let names = names.iter().map(|name| format!("{:?}", soundness::shortened(name)));
             let names = names.collect::<Vec<_>>().join(", ");
             return Err(LoadError::Shape(match &shape.input {
                 Some(name) => format!("it has no input {name:?}, its inputs are {names}"),
@@ -115,8 +116,10 @@ pub(super) fn open_inputs(graph: &GraphProto) -> Vec<OpenInput> {
         };
         let is_open = |side: &Dimension| fixed(side).is_none();
         let told = |side: &Dimension| match &side.value {
-            Some(dimension::Value::DimValue(side)) if *side > 0 => side.to_string(),
-            Some(dimension::Value::DimParam(name)) => crate::soundness::shortened(name),
+            Some(dimension::Value::DimValue(_)) if !is_open(side) => {
+                fixed(side).unwrap_or_default().to_string()
+            }
+            Some(dimension::Value::DimParam(name)) => soundness::shortened(name),
             _ => "?".to_owned(),
         };
         let sides = shape.dim.iter().map(told).collect();
@@ -183,13 +186,13 @@ fn shape(input: &ValueInfoProto) -> Option<&TensorShapeProto> {
 /// A side that the model fixes; 0 and -1 are what some exporters write for an open one.
 fn fixed(side: &Dimension) -> Option<i64> {
     match side.value {
-        Some(dimension::Value::DimValue(side)) if side > 0 => Some(side),
+        Some(dimension::Value::DimValue(side)) if ![0, -1].contains(&side) => Some(side),
         _ => None,
     }
 }
 
 fn decoded(onnx: &[u8]) -> Result<ModelProto, LoadError> {
-    ModelProto::decode(onnx).map_err(|error| LoadError::Unusable(error.to_string()))
+    ModelProto::decode(onnx).map_err(|error| LoadError::Unusable(soundness::undecoded(&error)))
 }
 
 #[cfg(test)]
