@@ -33,6 +33,17 @@ pub enum LoadError {
     /// The labels cannot be read.
     #[error("its labels: {0}")]
     Labels(String),
+    /// Other words than it has classes.
+    #[error("it has {classes} classes, and {labels} labels are given")]
+    Classes {
+        /// Classes of the model.
+        classes: usize,
+        /// Labels that it was given.
+        labels: usize,
+    },
+    /// Texts of the manifest's length are too long for it.
+    #[error("it takes no texts of {0} tokens, which is the manifest's task.tokens: shorter ones only")]
+    Tokens(usize),
     /// The tokenizer cannot be read.
     #[error("its tokenizer: {0}")]
     Tokenizer(String),

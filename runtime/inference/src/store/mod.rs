@@ -234,7 +234,8 @@ impl ModelStore {
 
     fn trusted_detector(&self, entry: &ModelEntry) -> Result<Loaded<Detector>, Problem> {
         let prepared = self.prepared(entry)?;
-        let mut detector = Detector::new(entry, &prepared, self.labels(entry)?)?;
+        let detector = Detector::new(entry, &prepared, self.labels(entry)?);
+        let mut detector = detector.map_err(|error| of_labels(entry, error))?;
         detector.check(&self.sample(entry, sample::scene)?)?;
         Ok(Loaded {
             model: detector,
@@ -244,7 +245,8 @@ impl ModelStore {
 
     fn trusted_classifier(&self, entry: &ModelEntry) -> Result<Loaded<Classifier>, Problem> {
         let prepared = self.prepared(entry)?;
-        let mut classifier = Classifier::new(entry, &prepared, self.labels(entry)?)?;
+        let classifier = Classifier::new(entry, &prepared, self.labels(entry)?);
+        let mut classifier = classifier.map_err(|error| of_labels(entry, error))?;
         classifier.check(&self.sample(entry, sample::scene)?)?;
         Ok(Loaded {
             model: classifier,
@@ -336,11 +338,12 @@ impl ModelStore {
     }
 
     fn labels(&self, entry: &ModelEntry) -> Result<Vec<String>, Problem> {
-        let Some(Labels::File { file }) = entry.task.labels() else {
+        let Some(Labels::File { file, sha256 }) = entry.task.labels() else {
             return Ok(Labels::listed(&entry.task)?);
         };
         let of_part = |problem| Problem::Part { file: file.clone(), problem: Box::new(problem) };
         let bytes = self.read(file).map_err(of_part)?;
+        sha256.iter().try_for_each(|sha256| is_meant(&bytes, sha256)).map_err(of_part)?;
         let text = String::from_utf8(bytes).map_err(|_| LoadError::Labels(format!("{file} is not UTF-8")))?;
         Ok(text.lines().map(|line| line.trim().to_owned()).collect())
     }
@@ -386,6 +389,16 @@ fn candidate(entry: &ModelEntry, onnx: Vec<u8>, sample: &Image) -> Result<Candid
     is_meant(&onnx, &entry.sha256)?;
     let input = pictures_of(entry)?;
     Ok(Candidate { onnx, sample: vec![input.sample(sample)] })
+}
+
+/// Names the file of labels where these are too many or too few.
+fn of_labels(entry: &ModelEntry, error: LoadError) -> LoadError {
+    match (error, entry.task.labels()) {
+        (LoadError::Classes { classes, labels }, Some(Labels::File { file, .. })) => {
+            LoadError::Labels(format!("{file} has {labels} lines, and the model has {classes} classes"))
+        }
+        (error, _) => error,
+    }
 }
 
 /// Returns how a model takes pictures, which it must.

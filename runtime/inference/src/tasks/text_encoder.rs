@@ -38,6 +38,11 @@ impl TextEncoder {
         let most = tokens as usize;
         let lengths = if most > SHORT { vec![SHORT, most] } else { vec![most] };
         let model = TextModel::new(onnx, lengths[0], lengths.len())?;
+        // Not only when the first long text comes.
+        let token = tokenizer.encode(SENTENCES[0], most).pop().unwrap_or(0);
+        if !model.takes(most, token) {
+            return Err(LoadError::Tokens(most));
+        }
         Ok(Self { entry: entry.clone(), tokenizer, model, lengths })
     }
 
