@@ -189,3 +189,24 @@ fn what_stands_behind_a_name_of_the_manifest_is_explained_and_told() {
     let [_, why] = glassd(&["models", "explain", "one:text"]);
     assert_eq!(why, "glassd: model one (scene.onnx): there is no one:text: it has one\n");
 }
+
+#[test]
+fn a_variable_for_what_is_not_built_in_is_told() {
+    let list = |variable: &str| {
+        let mut process = Command::new(env!("CARGO_BIN_EXE_glassd"));
+        let output = process.args(["accel", "list"]).env(variable, "/nowhere.so").output().unwrap();
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let line = |names: &str| format!("{names}: set, but not read: this build is without what they are for\n");
+    for (is_built, variable) in [
+        (cfg!(feature = "onnxruntime"), "GLASSD_ONNXRUNTIME_LIBRARY"),
+        (cfg!(feature = "litert"), "GLASSD_LITERT_DELEGATE"),
+    ] {
+        let told = list(variable);
+        assert_eq!(told.contains(variable) && told.contains("set, but not read"), !is_built, "{told}");
+        assert!(
+            is_built || told.contains(variable) && told.ends_with(&line(variable)[variable.len()..]),
+            "{told}"
+        );
+    }
+}

@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use glassd_inference::{
-    Accelerator, Capability, CompilationCache, Measurement, Power, Source, Survey, Tensor, choose, survey,
+    Accelerator, Capability, CompilationCache, Measurement, Power, Source, Survey, Tensor, choose,
+    ignored_variables, survey,
 };
 use serde::{Deserialize, Serialize};
 
@@ -31,6 +32,10 @@ pub(super) fn run(config: &Config, path: Option<&Path>, command: &AccelCommand) 
 
 fn list(json: bool) -> anyhow::Result<ExitCode> {
     let Survey { present, absent } = survey();
+    let ignored = ignored_variables();
+    if !ignored.is_empty() {
+        eprintln!("{}: set, but not read: this build is without what they are for", ignored.join(", "));
+    }
     if json {
         let here = present.iter().map(|one| {
             serde_json::json!({

@@ -34,7 +34,7 @@ pub use accelerators::{
     Absence, Accelerator, Agreement, CacheCounts, CacheKey, Capability, Choice, CompilationCache, Delegate,
     FileError, InferenceError, InputShape, InvalidAccelerator, InvalidShape, LoadError, Measurement,
     ModelForm, OpenInput, Placement, Power, Precision, Preference, PreparedModel, Provider, Session,
-    Signature, Site, Source, Survey, choose, is_panic_expected, settled, survey,
+    Signature, Site, Source, Survey, choose, ignored_variables, is_panic_expected, settled, survey,
 };
 pub use calibration::Calibration;
 pub use embedded::{EMBEDDED, embedded, embedded_candidate};

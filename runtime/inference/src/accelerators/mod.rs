@@ -41,7 +41,7 @@ pub use self::name::{Accelerator, Delegate, InvalidAccelerator, Provider};
 pub(crate) use self::open_sides::settled_for;
 pub use self::open_sides::{InputShape, InvalidShape, OpenInput, settled};
 pub use self::placement::{Placement, Site, Source};
-pub use self::survey::{Absence, Capability, ModelForm, Power, Survey, survey};
+pub use self::survey::{Absence, Capability, ModelForm, Power, Survey, ignored_variables, survey};
 
 /// A model compiled for an accelerator: immutable, cheap to clone, shared between threads.
 #[derive(Clone, Debug)]
