@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use glassd_core::{GlassesId, QueryId};
-use glassd_inference::{Accelerator, Preference};
+use glassd_inference::{Accelerator, InputShape, Preference};
 
 /// The gateway between smart glasses and everything else.
 #[derive(Debug, Parser)]
@@ -148,8 +148,11 @@ pub enum ModelsCommand {
     },
     /// Runs a model on made-up inputs and shows, node by node, what ran where and its share of the time.
     Explain {
-        /// A name of the manifest, or an ONNX file.
+        /// `embedded`, a name of the manifest, `NAME:PART` for one of a model's further files, or an ONNX file.
         model: String,
+        /// The shape of an input, for a model that leaves sides open; without the name for the only input.
+        #[arg(long = "shape", value_name = "NAME=1,3,224,224")]
+        shapes: Vec<InputShape>,
         /// Print JSON, a line for each node.
         #[arg(long)]
         json: bool,
@@ -178,9 +181,13 @@ pub enum AccelCommand {
 /// What is measured.
 #[derive(Clone, Debug, Args)]
 pub struct BenchArgs {
-    /// `embedded`, a name of the manifest, or an ONNX file; LiteRT takes the `.tflite` file of the same name beside it.
+    /// `embedded`, a name of the manifest, `NAME:PART` for one of a model's further files, or an ONNX file; LiteRT takes
+    /// the `.tflite` file of the same name beside it.
     #[arg(default_value = "embedded")]
     pub model: String,
+    /// The shape of an input, for a model that leaves sides open; without the name for the only input.
+    #[arg(long, value_name = "NAME=1,3,224,224")]
+    pub shape: Vec<InputShape>,
     /// What the choice is for: low-power, fast-single-answer or sustained-speed (default: models.preference).
     #[arg(long)]
     pub preference: Option<Preference>,
@@ -193,6 +200,9 @@ pub struct BenchArgs {
     /// Measure this accelerator here and print its row.
     #[arg(long, hide = true)]
     pub only: Option<Accelerator>,
+    /// The bytes of the inputs to measure on.
+    #[arg(long, hide = true)]
+    pub sample: Option<PathBuf>,
 }
 
 /// How a model is quantised.

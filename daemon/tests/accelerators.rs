@@ -109,3 +109,104 @@ fn a_choice_is_measured_once() {
     assert!(first.1 > Duration::from_secs(1), "{:?}", first.1);
     assert!(second.1 < Duration::from_millis(500), "{:?}", second.1);
 }
+
+/// A model of one input whose second side is open.
+fn open_model(folder: &std::path::Path) -> String {
+    // As protocol buffers: graph { node { x → Relu → y }, input x: f32 [1, n], output y }, opset 13.
+    let bytes: &[u8] = b"\x08\x08\x3a\x2a\x0a\x0c\x0a\x01x\x12\x01y\x22\x04Relu\
+        \x5a\x15\x0a\x01x\x12\x10\x0a\x0e\x08\x01\x12\x0a\x0a\x02\x08\x01\x0a\x04\x12\x02no\
+        \x62\x03\x0a\x01y\x42\x02\x10\x0d";
+    let path = folder.join("open.onnx");
+    std::fs::write(&path, bytes).unwrap();
+    path.display().to_string()
+}
+
+#[test]
+fn a_model_with_open_sides_is_measured_and_explained_in_the_shape_that_is_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = open_model(folder.path());
+    for command in [&["accel", "bench"][..], &["models", "explain"]] {
+        let glassd = |more: &[&str]| {
+            let mut process = Command::new(env!("CARGO_BIN_EXE_glassd"));
+            process.args(command).args([&model, "--seconds", "0", "--json"]).args(more).output().unwrap()
+        };
+        let told = String::from_utf8(glassd(&[]).stderr).unwrap();
+        let expected = format!(
+            "glassd: {model}: its inputs leave sides open: \"x\" is 1,no; settle them, as with --shape x=1,16\n"
+        );
+        assert_eq!(told.lines().last(), expected.lines().last());
+        for shape in ["x=1,5", "1,5"] {
+            let output = glassd(&["--shape", shape]);
+            let (told, why) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr));
+            assert!(output.status.success(), "{command:?}: {why:?}");
+            assert!(told.contains("1,5") || told.contains("\"chosen\""), "{told}");
+        }
+        let told = String::from_utf8(glassd(&["--shape", "x=1,0"]).stderr).unwrap();
+        assert!(told.contains("is no shape: NAME=1,3,224,224"), "{told}");
+    }
+}
+
+#[test]
+fn the_embedded_model_is_explained() {
+    let output = Command::new(env!("CARGO_BIN_EXE_glassd"))
+        .args(["models", "explain", "embedded", "--seconds", "0"])
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(String::from_utf8(output.stdout).unwrap().contains("of the time in INT8 layers"));
+}
+
+#[test]
+fn what_stands_behind_a_name_of_the_manifest_is_explained_and_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let entry = include_str!("../../runtime/inference/models/scene.toml");
+    let of = |name: &str| {
+        let entry = entry.replacen("name = \"scene\"", &format!("name = {name:?}"), 1);
+        format!("[[model]]\n{entry}\n")
+    };
+    let arms = "arms = [{ model = \"one\", weight = 1.0 }, { model = \"two\", weight = 1.0 }]";
+    let manifest = format!("{}{}[[variant]]\nname = \"either\"\n{arms}\n", of("one"), of("two"));
+    std::fs::write(folder.path().join("models.toml"), manifest).unwrap();
+    std::fs::write(
+        folder.path().join("scene.onnx"),
+        include_bytes!("../../runtime/inference/models/scene.onnx"),
+    )
+    .unwrap();
+    let glassd = |arguments: &[&str]| {
+        let output = Command::new(env!("CARGO_BIN_EXE_glassd"))
+            .args(arguments)
+            .env("GLASSD__MODELS__MANIFEST", folder.path().join("models.toml"))
+            .output()
+            .unwrap();
+        [output.stdout, output.stderr].map(|told| String::from_utf8(told).unwrap())
+    };
+    let [told, why] = glassd(&["models", "explain", "either", "--seconds", "0"]);
+    assert!(told.starts_with("one\n") && told.contains("\n\ntwo\n"), "{told} {why}");
+    let [_, why] = glassd(&["models", "explain", "either", "--shape", "1,3,8,8"]);
+    assert_eq!(why, "glassd: --shape is for one model, and either stands for one, two\n");
+    let [_, why] = glassd(&["accel", "bench", "either"]);
+    assert_eq!(why, "glassd: either stands for one, two: measure one of them\n");
+    let [_, why] = glassd(&["models", "explain", "one:text"]);
+    assert_eq!(why, "glassd: model one (scene.onnx): there is no one:text: it has one\n");
+}
+
+#[test]
+fn a_variable_for_what_is_not_built_in_is_told() {
+    let list = |variable: &str| {
+        let mut process = Command::new(env!("CARGO_BIN_EXE_glassd"));
+        let output = process.args(["accel", "list"]).env(variable, "/nowhere.so").output().unwrap();
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let line = |names: &str| format!("{names}: set, but not read: this build is without what they are for\n");
+    for (is_built, variable) in [
+        (cfg!(feature = "onnxruntime"), "GLASSD_ONNXRUNTIME_LIBRARY"),
+        (cfg!(feature = "litert"), "GLASSD_LITERT_DELEGATE"),
+    ] {
+        let told = list(variable);
+        assert_eq!(told.contains(variable) && told.contains("set, but not read"), !is_built, "{told}");
+        assert!(
+            is_built || told.contains(variable) && told.ends_with(&line(variable)[variable.len()..]),
+            "{told}"
+        );
+    }
+}

@@ -78,6 +78,27 @@ fn all_problems_are_reported_at_once() {
 }
 
 #[test]
+fn a_wrong_value_is_told_with_what_would_be_right() {
+    let folder = tempfile::tempdir().unwrap();
+    let told = |text: &str, expected: &str| {
+        write(folder.path(), "glassd.toml", text);
+        let (output, told) = check(&folder.path().join("glassd.toml"), &[]);
+        assert!(!output.status.success() && told.contains(expected), "{expected} is missing in {told}");
+    };
+    let words =
+        "models.preference: \"fast\" is not \"low-power\", \"fast-single-answer\" or \"sustained-speed\"";
+    told("[models]\npreference = \"fast\"\n", words);
+    told("[gateway]\nprivacy = \"shut\"\n", "gateway.privacy: \"shut\" is not \"open\" or \"local-only\"");
+    told("[models]\nmemory_mb = 1.5\n", "models.memory_mb: 1.5 is no whole number; it is 1 to 1000000");
+    told("[models]\nmemory_mb = \"much\"\n", "expected an integer for key `models.memory_mb`");
+    told("[models]\nmemory_mb = \"much\"\n", "; it is 1 to 1000000");
+    let environment = [("GLASSD__UPLINK__IN_FLIGHT", "2.5")];
+    write(folder.path(), "glassd.toml", "");
+    let near = check(&folder.path().join("glassd.toml"), &environment).1;
+    assert!(near.contains("uplink.in_flight: 2.5 is no whole number; it is 1 to 64"), "{near}");
+}
+
+#[test]
 fn later_sources_win() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::create_dir(folder.path().join("glassd.d")).unwrap();

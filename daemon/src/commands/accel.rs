@@ -3,17 +3,18 @@
 //! Each accelerator is measured in a process of its own: its memory is told apart that way, and a vendor's library that
 //! crashes ends nothing else.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use glassd_inference::{
-    Accelerator, Candidate, Capability, CompilationCache, EMBEDDED, Measurement, Power, Source, Survey,
-    Tensor, choose, survey,
+    Accelerator, Capability, CompilationCache, Measurement, Power, Source, Survey, Tensor, choose,
+    ignored_variables, survey,
 };
 use serde::{Deserialize, Serialize};
 
+use super::asked::{Asked, asked};
 use crate::accelerators::measure;
 use crate::cli::{AccelCommand, BenchArgs};
 use crate::config::Config;
@@ -23,7 +24,7 @@ pub(super) fn run(config: &Config, path: Option<&Path>, command: &AccelCommand) 
     match command {
         AccelCommand::List { json } => list(*json),
         AccelCommand::Bench(args) => match args.only {
-            Some(accelerator) => row(config, args, accelerator),
+            Some(accelerator) => row(args, accelerator),
             None => bench(config, path, args),
         },
     }
@@ -31,6 +32,10 @@ pub(super) fn run(config: &Config, path: Option<&Path>, command: &AccelCommand) 
 
 fn list(json: bool) -> anyhow::Result<ExitCode> {
     let Survey { present, absent } = survey();
+    let ignored = ignored_variables();
+    if !ignored.is_empty() {
+        eprintln!("{}: set, but not read: this build is without what they are for", ignored.join(", "));
+    }
     if json {
         let here = present.iter().map(|one| {
             serde_json::json!({
@@ -94,11 +99,16 @@ struct Figures {
 
 fn bench(config: &Config, path: Option<&Path>, args: &BenchArgs) -> anyhow::Result<ExitCode> {
     // A model that is not there is told once, not by every process.
-    let Asked { onnx, .. } = asked(config, &args.model)?;
-    Accelerator::Cpu.prepare(&onnx).with_context(|| args.model.clone())?;
+    let (model, others) = one(config, args)?;
+    model.prepared()?;
+    if !others.is_empty() {
+        eprintln!("its own file is measured; its others go by {}", others.join(", "));
+    }
+    let subject = Subject::write(&model)?;
+    drop(model);
     let row = |one: &Capability| {
         eprintln!("measuring {} ({})", one.accelerator, one.device);
-        alone(path, args, one.accelerator)
+        alone(path, args, &subject, one.accelerator)
     };
     let rows: Vec<Row> = survey().present.iter().map(row).collect::<Result<_, _>>()?;
     let preference = args.preference.unwrap_or(config.models.preference);
@@ -146,14 +156,52 @@ fn bench(config: &Config, path: Option<&Path>, args: &BenchArgs) -> anyhow::Resu
     Ok(ExitCode::SUCCESS)
 }
 
+/// The files of a model in a folder, for the processes that measure it: finding its sample may take other models, which
+/// are no memory of its own.
+struct Subject(tempfile::TempDir);
+
+impl Subject {
+    fn write(model: &Asked) -> anyhow::Result<Self> {
+        let subject = Self(tempfile::tempdir().context("a folder for the model")?);
+        std::fs::write(subject.onnx(), &model.onnx)?;
+        if let Some(tflite) = &model.tflite {
+            std::fs::write(subject.onnx().with_extension("tflite"), tflite)?;
+        }
+        if let Some(sample) = &model.sample {
+            std::fs::write(
+                subject.sample(),
+                sample.iter().map(Tensor::as_bytes).collect::<Vec<_>>().concat(),
+            )?;
+        }
+        Ok(subject)
+    }
+
+    fn onnx(&self) -> PathBuf {
+        self.0.path().join("model.onnx")
+    }
+
+    /// The bytes of the inputs of its check sample, if it has one.
+    fn sample(&self) -> PathBuf {
+        self.0.path().join("sample")
+    }
+}
+
 /// Measures one accelerator in a process of its own.
-fn alone(config: Option<&Path>, args: &BenchArgs, accelerator: Accelerator) -> anyhow::Result<Row> {
+fn alone(
+    config: Option<&Path>,
+    args: &BenchArgs,
+    subject: &Subject,
+    accelerator: Accelerator,
+) -> anyhow::Result<Row> {
     let program = std::env::current_exe().context("this program's own file")?;
     let mut command = Command::new(program);
     if let Some(file) = config {
         command.arg("--config").arg(file);
     }
-    command.args(["accel", "bench", &args.model, "--seconds", &args.seconds.to_string()]);
+    command.args(["accel", "bench"]).arg(subject.onnx()).args(["--seconds", &args.seconds.to_string()]);
+    if subject.sample().is_file() {
+        command.arg("--sample").arg(subject.sample());
+    }
     command.args(["--only", &accelerator.to_string()]);
     let output = command.output().context("a process to measure in")?;
     let row = output.stdout.split(|byte| *byte == b'\n').rfind(|line| line.starts_with(b"{"));
@@ -167,8 +215,11 @@ fn alone(config: Option<&Path>, args: &BenchArgs, accelerator: Accelerator) -> a
 }
 
 /// Measures one accelerator in this process and prints its row.
-fn row(config: &Config, args: &BenchArgs, accelerator: Accelerator) -> anyhow::Result<ExitCode> {
-    let Asked { onnx, sample, tflite } = asked(config, &args.model)?;
+fn row(args: &BenchArgs, accelerator: Accelerator) -> anyhow::Result<ExitCode> {
+    let path = Path::new(&args.model);
+    let onnx = std::fs::read(path).with_context(|| format!("cannot read {}", args.model))?;
+    let tflite = std::fs::read(path.with_extension("tflite")).ok();
+    let sample = args.sample.as_ref().map(std::fs::read).transpose().context("the check sample")?;
     let folder = tempfile::tempdir().context("a folder for a cache")?;
     let cache = CompilationCache::open(folder.path(), u64::MAX);
     let source = Source { onnx: &onnx, tflite: tflite.as_deref() };
@@ -184,7 +235,10 @@ fn row(config: &Config, args: &BenchArgs, accelerator: Accelerator) -> anyhow::R
     let base = memory("VmRSS:");
     let measured = || -> anyhow::Result<_> {
         let (model, cold) = loaded()?;
-        let sample = sample.map_or_else(|| model.made_up_inputs(), Ok)?;
+        let sample = match &sample {
+            Some(bytes) => model.inputs_of(bytes),
+            None => model.made_up_inputs(),
+        }?;
         let trial = measure(&model, &sample, Duration::from_secs_f64(args.seconds))?;
         let grown = memory("VmHWM:").zip(base).map_or(0, |(most, base)| most.saturating_sub(base));
         Ok((sample, loaded()?.1, cold, trial, grown))
@@ -214,36 +268,15 @@ fn row(config: &Config, args: &BenchArgs, accelerator: Accelerator) -> anyhow::R
     Ok(ExitCode::SUCCESS)
 }
 
-/// What is measured.
-struct Asked {
-    onnx: Vec<u8>,
-    /// The inputs of its check sample; where it has none, inputs are made up.
-    sample: Option<Vec<Tensor>>,
-    tflite: Option<Vec<u8>>,
-}
-
-impl From<Candidate> for Asked {
-    fn from(Candidate { onnx, sample }: Candidate) -> Self {
-        Self { onnx, sample: Some(sample), tflite: None }
-    }
-}
-
-/// Finds a model: `embedded`, a name of the manifest, or an ONNX file, with a `.tflite` file of the same name beside
-/// it where there is one.
-fn asked(config: &Config, name: &str) -> anyhow::Result<Asked> {
-    let path = Path::new(name);
-    if name == EMBEDDED {
-        return Ok(glassd_inference::embedded_candidate()?.into());
-    }
-    if !path.is_file() {
-        anyhow::ensure!(
-            !config.models.manifest.as_os_str().is_empty(),
-            "{name} is no file, and no models.manifest is configured that could name it"
-        );
-        return Ok(crate::models::store(config)?.candidate(name)?.into());
-    }
-    let onnx = std::fs::read(path).with_context(|| format!("cannot read {name}"))?;
-    Ok(Asked { onnx, sample: None, tflite: std::fs::read(path.with_extension("tflite")).ok() })
+/// Returns the model that is measured: of several files the model's own. The names behind an ensemble or a variant are
+/// told instead, and so are those of the model's other files.
+fn one(config: &Config, args: &BenchArgs) -> anyhow::Result<(Asked, Vec<String>)> {
+    let mut models = asked(config, &args.model, &args.shape)?;
+    let names: Vec<String> = models.iter().map(|model| model.name.clone()).collect();
+    let is_several = names.len() > 1 && !names.contains(&args.model);
+    anyhow::ensure!(!is_several, "{} stands for {}: measure one of them", args.model, names.join(", "));
+    let others = names.into_iter().filter(|name| *name != args.model).collect();
+    Ok((models.swap_remove(0), others))
 }
 
 /// Reads a line of `/proc/self/status`, in KiB.

@@ -2,6 +2,7 @@
 
 mod accel;
 mod ask;
+mod asked;
 mod check;
 #[cfg(feature = "demo")]
 mod demo;

@@ -1,13 +1,12 @@
 //! `glassd models list|verify|explain`.
 
-use std::collections::BTreeSet;
-use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use glassd_inference::{Accelerator, Isa, Manifest, Named};
+use glassd_inference::{InputShape, Isa, NodeReport};
 
+use super::asked::{asked, models_behind};
 use crate::cli::ModelsCommand;
 use crate::config::Config;
 
@@ -16,7 +15,9 @@ pub(super) fn run(config: &Config, command: &ModelsCommand) -> anyhow::Result<Ex
     match command {
         ModelsCommand::List => list(config),
         ModelsCommand::Verify { name } => verify(config, name.as_deref()),
-        ModelsCommand::Explain { model, json, seconds } => explain(config, model, *json, *seconds),
+        ModelsCommand::Explain { model, shapes, json, seconds } => {
+            explain(config, model, shapes, *json, *seconds)
+        }
         ModelsCommand::Quantize(args) => super::quantize::run(config, args),
     }
 }
@@ -80,44 +81,45 @@ fn verify(config: &Config, only: Option<&str>) -> anyhow::Result<ExitCode> {
     Ok(if refused == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// The models that a name stands for, or all; each once, in the manifest's order. That ensembles and variants are made
-/// of what exists was checked when the manifest was read.
-fn models_behind(manifest: &Manifest, only: Option<&str>) -> Vec<String> {
-    let Some(name) = only else { return manifest.models.iter().map(|entry| entry.name.clone()).collect() };
-    let parts = match manifest.named(name) {
-        Some(Named::Model(entry)) => return vec![entry.name.clone()],
-        Some(Named::Ensemble(entry)) => entry.members.iter().map(|member| &member.model).collect(),
-        Some(Named::Variant(entry)) => entry.arms.iter().map(|arm| &arm.model).collect(),
-        None => Vec::new(),
-    };
-    let behind: BTreeSet<String> =
-        parts.into_iter().flat_map(|part: &String| models_behind(manifest, Some(part))).collect();
-    let in_order = manifest.models.iter().filter(|entry| behind.contains(&entry.name));
-    in_order.map(|entry| entry.name.clone()).collect()
+fn explain(
+    config: &Config,
+    name: &str,
+    shapes: &[InputShape],
+    json: bool,
+    seconds: f64,
+) -> anyhow::Result<ExitCode> {
+    let duration = Duration::try_from_secs_f64(seconds).context("--seconds")?;
+    let models = asked(config, name, shapes)?;
+    for (at, model) in models.iter().enumerate() {
+        let prepared = model.prepared()?;
+        let nodes = match &model.sample {
+            Some(sample) => prepared.explain_on(sample, duration),
+            None => prepared.explain(duration),
+        };
+        let nodes = nodes.with_context(|| model.name.clone())?;
+        if json {
+            print_json(&model.name, &nodes);
+            continue;
+        }
+        if models.len() > 1 {
+            println!("{}{}", if at == 0 { "" } else { "\n" }, model.name);
+        }
+        print_table(&nodes);
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
-fn explain(config: &Config, name: &str, json: bool, seconds: f64) -> anyhow::Result<ExitCode> {
-    let duration = Duration::try_from_secs_f64(seconds).context("--seconds")?;
-    let prepared = if Path::new(name).is_file() {
-        Accelerator::Cpu.prepare_file(Path::new(name), None).with_context(|| name.to_owned())?
-    } else {
-        anyhow::ensure!(
-            !config.models.manifest.as_os_str().is_empty(),
-            "{name} is no file, and no models.manifest is configured that could name it"
-        );
-        crate::models::store(config)?.prepare(name)?
-    };
-    let nodes = prepared.explain(duration)?;
-    if json {
-        for node in &nodes {
-            let line = serde_json::json!({
-                "name": node.name, "operation": node.operation, "output": node.output, "int8": node.is_int8,
-                "macs": node.macs, "us": node.time.as_secs_f64() * 1e6,
-            });
-            println!("{line}");
-        }
-        return Ok(ExitCode::SUCCESS);
+fn print_json(model: &str, nodes: &[NodeReport]) {
+    for node in nodes {
+        let line = serde_json::json!({
+            "model": model, "name": node.name, "operation": node.operation, "output": node.output,
+            "int8": node.is_int8, "macs": node.macs, "us": node.time.as_secs_f64() * 1e6,
+        });
+        println!("{line}");
     }
+}
+
+fn print_table(nodes: &[NodeReport]) {
     let total: Duration = nodes.iter().map(|node| node.time).sum();
     let macs: u64 = nodes.iter().map(|node| node.macs).sum();
     let share = |part: f64, whole: f64| 100.0 * part / whole.max(f64::MIN_POSITIVE);
@@ -145,5 +147,4 @@ fn explain(config: &Config, name: &str, json: bool, seconds: f64) -> anyhow::Res
         share(int8_macs as f64, macs as f64),
         share(int8_time.as_secs_f64(), total.as_secs_f64()),
     );
-    Ok(ExitCode::SUCCESS)
 }

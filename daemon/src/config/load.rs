@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{Config, DEFAULT_PATH, Problem, validate};
+use super::{Config, DEFAULT_PATH, KEYS, Key, Problem, validate};
 
 /// Why there is no configuration.
 #[derive(Debug, thiserror::Error)]
@@ -52,20 +52,52 @@ pub fn load(path: Option<&Path>) -> Result<Config, LoadError> {
         .add_source(environment.try_parsing(true))
         .build()
         .map_err(|error| LoadError::Malformed(error.to_string()))?;
-    let mut found = Vec::new();
+    let mut found = fractions(&merged);
+    if !found.is_empty() {
+        // They would be rounded on the way into the configuration.
+        return Err(LoadError::Malformed(found.remove(0).to_string()));
+    }
     let config: Config = serde_ignored::deserialize(merged, |path| {
         found.push(Problem {
             key: path.to_string(),
             what: "unknown key; `glassd config reference` lists them".to_owned(),
         });
     })
-    .map_err(|error| LoadError::Malformed(error.to_string()))?;
+    .map_err(|error| LoadError::Malformed(with_range(&error.to_string())))?;
     found.extend(validate(&config));
     found.extend(misspelt_variables());
     if found.is_empty() {
         Ok(config)
     } else {
         Err(LoadError::Invalid { problems: found, config: Box::new(config) })
+    }
+}
+
+/// Finds numbers with a fraction where whole ones are wanted.
+fn fractions(merged: &config::Config) -> Vec<Problem> {
+    let defaults = toml::Value::try_from(Config::default()).expect("the default configuration is TOML");
+    let whole = KEYS.iter().filter(|key| {
+        let (section, name) = key.path.split_once('.').unwrap_or(("", key.path));
+        defaults.get(section).and_then(|section| section.get(name)).is_some_and(toml::Value::is_integer)
+    });
+    let fraction = |key: &Key| match merged.get::<config::Value>(key.path).ok()?.kind {
+        config::ValueKind::Float(value) if value.fract() != 0.0 => {
+            let what = format!("{value} is no whole number; it is {}", key.range);
+            Some(Problem { key: key.path.to_owned(), what })
+        }
+        _ => None,
+    };
+    whole.filter_map(fraction).collect()
+}
+
+/// Adds to a message about a key what would be right, and leaves out what it is called in the program.
+fn with_range(message: &str) -> String {
+    let Some((what, rest)) = message.rsplit_once(" for key `") else { return message.to_owned() };
+    let path = rest.split_once('`').map_or(rest, |(path, _)| path);
+    let Some(key) = KEYS.iter().find(|key| key.path == path) else { return message.to_owned() };
+    match what.split_once(" does not have variant constructor ") {
+        Some((_, word)) => format!("{path}: {word:?} is not {}", key.range),
+        None => format!("{message}; it is {}", key.range),
     }
 }
 

@@ -15,6 +15,11 @@ impl<'a> Attributes<'a> {
         self.find(name).map_or(default, |attribute| attribute.i)
     }
 
+    /// Returns a number that stands there.
+    pub(crate) fn integer(self, name: &str) -> Option<i64> {
+        self.find(name).map(|attribute| attribute.i)
+    }
+
     pub(crate) fn float(self, name: &str, default: f32) -> f32 {
         self.find(name).map_or(default, |attribute| attribute.f)
     }

@@ -32,9 +32,9 @@ mod tasks;
 
 pub use accelerators::{
     Absence, Accelerator, Agreement, CacheCounts, CacheKey, Capability, Choice, CompilationCache, Delegate,
-    FileError, InferenceError, InvalidAccelerator, LoadError, Measurement, ModelForm, Placement, Power,
-    Precision, Preference, PreparedModel, Provider, Session, Signature, Site, Source, Survey, choose,
-    is_panic_expected, survey,
+    FileError, InferenceError, InputShape, InvalidAccelerator, InvalidShape, LoadError, Measurement,
+    ModelForm, OpenInput, Placement, Power, Precision, Preference, PreparedModel, Provider, Session,
+    Signature, Site, Source, Survey, choose, ignored_variables, is_panic_expected, settled, survey,
 };
 pub use calibration::Calibration;
 pub use embedded::{EMBEDDED, embedded, embedded_candidate};
@@ -48,7 +48,7 @@ pub use manifest::{
     InputContract, Labels, Layout, Level, Manifest, ManifestError, ModelEntry, Named, Order, Part, Task,
     Thresholds, VariantArm, VariantEntry, Vocabulary,
 };
-pub use store::{Candidate, Flaw, ModelStore, Problem, VerifyError, sha256};
+pub use store::{Candidate, Flaw, ModelFile, ModelStore, Problem, VerifyError, sha256};
 pub use tasks::classify::Classifier;
 pub use tasks::detect::{Detection, Detector};
 pub use tasks::embedding::Embedding;

@@ -63,6 +63,7 @@ fn each_bad_value_is_told_with_its_key() {
     check("decision = 0.5", "decision = 0.5, overlap = 2.0", "thresholds.overlap");
     check(r#"["ball", "cube"]"#, "[]", "task.labels");
     check(r#"["ball", "cube"]"#, r#"{ file = "a/b.txt" }"#, "task.labels.file");
+    check(r#"["ball", "cube"]"#, r#"{ file = "b.txt", sha256 = "12" }"#, "task.labels.sha256");
     check(r#""centre""#, r#""yolox""#, "task.colours");
     check("floor = 0.1", "floor = 0.1, ceiling = 0.9", "unknown field `ceiling`");
     check("licence", "license", "unknown field `license`");

@@ -4,7 +4,7 @@
 mod support;
 
 use glassd_inference::{
-    Accelerator, LoadError, Manifest, ModelEntry, ModelStore, Problem, Tensor, embedded, sha256,
+    Accelerator, Labels, LoadError, Manifest, ModelEntry, ModelStore, Problem, Task, Tensor, embedded, sha256,
 };
 use glassd_media::Image;
 use proptest::prelude::*;
@@ -72,7 +72,28 @@ fn a_model_that_does_not_fit_its_entry_is_refused() {
         "its input is F32 1x3x144x192, and the manifest asks for F32 1x3x144x200",
     );
     check("\"nchw\"", "\"nhwc\"", "asks for F32 1x144x192x3");
-    check("\"ball\"", "\"ball\", \"rod\"", "asks for F32 1x17x18x24");
+    check("\"ball\"", "\"ball\", \"rod\"", "it has 5 classes, and 6 labels are given");
+}
+
+#[test]
+fn a_file_of_labels_is_the_one_that_is_meant_and_has_a_line_for_each_class() {
+    let words = "ball\ncube\ncone\nstar\nring\n";
+    let verify = |file: &str, sha256: Option<String>| {
+        let mut entry = entry(ONNX);
+        let Task::Detect { labels, .. } = &mut entry.task else { panic!("a detector") };
+        *labels = Labels::File { file: "words.txt".into(), sha256 };
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("scene.onnx"), ONNX).unwrap();
+        std::fs::write(folder.path().join("words.txt"), file).unwrap();
+        let manifest = Manifest { models: vec![entry.clone()], ..Manifest::default() };
+        ModelStore::open(manifest, folder.path()).verify(&entry).map_err(|error| error.to_string())
+    };
+    verify(words, None).unwrap();
+    verify(words, Some(sha256(words.as_bytes()))).unwrap();
+    let why = verify(words, Some(sha256(b"other"))).unwrap_err();
+    assert!(why.contains("its part words.txt: its SHA-256 is "), "{why}");
+    let why = verify("ball\ncube\n", None).unwrap_err();
+    assert!(why.ends_with("its labels: words.txt has 2 lines, and the model has 5 classes"), "{why}");
 }
 
 #[test]
@@ -98,6 +119,85 @@ fn an_unknown_operation_is_told() {
     let onnx = changed(|graph| graph.node[0].op_type = "Frobnicate".into());
     let (message, problem) = verified(&entry(&onnx), &onnx).unwrap_err();
     assert!(matches!(problem, Problem::Load(LoadError::Unusable(_))), "{message}");
+}
+
+/// Sentences of a file that cannot run: with the node, and without words of whatever found it out.
+#[test]
+fn what_does_not_fit_is_told_with_its_node() {
+    let told = |change: fn(&mut pb::GraphProto)| {
+        let why = Accelerator::Cpu.prepare(&changed(change)).unwrap_err().to_string();
+        why.strip_prefix("not a model that can run here: ").unwrap_or(&why).to_owned()
+    };
+    fn last(graph: &mut pb::GraphProto) -> &mut pb::NodeProto {
+        graph.node.last_mut().unwrap()
+    }
+    let why = told(|graph| last(graph).input.clear());
+    assert!(why.starts_with("node \"") && why.ends_with(" takes inputs, and it has none"), "{why}");
+    let why = told(|graph| {
+        let wide = pb::TensorProto { dims: vec![1, 5, 7, 3], data_type: 1, ..Default::default() };
+        let values = pb::TensorProto { name: "wide".into(), float_data: vec![0.0; 105], ..wide };
+        graph.initializer.push(values);
+        let (output, name) = (graph.output[0].name.clone(), "end".to_owned());
+        let input = vec![output, "wide".to_owned()];
+        let output = vec!["sum".to_owned()];
+        graph.node.push(pb::NodeProto { op_type: "Conv".into(), name, input, output, ..Default::default() });
+        graph.output[0].name = "sum".into();
+        graph.output[0].r#type = None;
+    });
+    assert_eq!(why, "node \"end\": Conv does not take 1x16x18x24 and 1x5x7x3");
+    assert_eq!(
+        Accelerator::Cpu.prepare(&ONNX[..ONNX.len() / 2]).unwrap_err().to_string(),
+        "not a model that can run here: it is no ONNX file, or one that was cut off"
+    );
+    assert!(
+        Accelerator::Cpu
+            .prepare(&[])
+            .unwrap_err()
+            .to_string()
+            .ends_with("it has no graph, and is no ONNX file")
+    );
+}
+
+#[test]
+fn an_output_that_is_not_what_the_file_says_is_refused() {
+    fn dims(graph: &mut pb::GraphProto) -> &mut Vec<pb::tensor_shape_proto::Dimension> {
+        let kind = graph.output[0].r#type.as_mut().unwrap().value.as_mut().unwrap();
+        let pb::type_proto::Value::TensorType(tensor) = kind;
+        &mut tensor.shape.as_mut().unwrap().dim
+    }
+    use pb::tensor_shape_proto::dimension::Value::{DimParam, DimValue};
+    let told = |change: fn(&mut Vec<pb::tensor_shape_proto::Dimension>)| {
+        Accelerator::Cpu
+            .prepare(&changed(|graph| change(dims(graph))))
+            .map(drop)
+            .map_err(|why| why.to_string())
+    };
+    told(|dims| dims[1].value = Some(DimParam("classes".into()))).unwrap();
+    told(|dims| dims[1].value = None).unwrap();
+    let why = told(|dims| dims[1].value = Some(DimValue(17))).unwrap_err();
+    assert!(
+        why.contains("it says that its output \"") && why.ends_with("is 1x17x18x24, and computes 1x16x18x24"),
+        "{why}"
+    );
+    let why = told(|dims| drop(dims.pop())).unwrap_err();
+    assert!(why.ends_with("is 1x16x18, and computes 1x16x18x24"), "{why}");
+}
+
+#[test]
+fn weights_outside_the_file_are_refused_within_a_branch_too() {
+    let onnx = changed(|graph| {
+        let outside = pb::TensorProto {
+            data_location: Some(pb::tensor_proto::DataLocation::External as i32),
+            external_data: vec![pb::StringStringEntryProto { key: "location".into(), value: "w.bin".into() }],
+            ..Default::default()
+        };
+        let branch = pb::GraphProto { initializer: vec![outside], ..Default::default() };
+        let attribute =
+            pb::AttributeProto { name: "then_branch".into(), g: Some(branch), ..Default::default() };
+        graph.node[0].attribute.push(attribute);
+    });
+    let why = Accelerator::Cpu.prepare(&onnx).unwrap_err();
+    assert_eq!(why, LoadError::ExternalData("w.bin".into()));
 }
 
 #[test]

@@ -6,17 +6,22 @@ use tract_onnx::data_resolver::MmapDataResolver;
 use tract_onnx::model::ParseResult;
 use tract_onnx::pb::tensor_proto::DataLocation;
 use tract_onnx::pb::tensor_shape_proto::{Dimension, dimension};
-use tract_onnx::pb::{GraphProto, ModelProto, TensorShapeProto, TypeProto, ValueInfoProto, type_proto};
+use tract_onnx::pb::{
+    GraphProto, ModelProto, TensorProto, TensorShapeProto, TypeProto, ValueInfoProto, type_proto,
+};
 use tract_onnx::prelude::{
-    InferenceFact, InferenceModelExt, IntoRunnable, Tensor, TractResult, TypedFact, TypedRunnableModel,
+    InferenceFact, InferenceModelExt, IntoRunnable, Tensor, TractError, TractResult, TypedFact,
+    TypedRunnableModel,
 };
 use tract_onnx::tensor::load_tensor;
 use tract_onnx::tract_core::ops::konst::Const;
 use tract_onnx::tract_hir::infer::{DimFact, Factoid};
 use tract_onnx::tract_hir::internal::{ensure, format_err};
 
+use super::open_sides::open_inputs;
 use super::{Accelerator, Compiled, LoadError, PreparedModel, Signature};
-use crate::{exact_softmax, int8, soundness};
+use crate::soundness::{self, Declared};
+use crate::{exact_softmax, int8};
 
 /// Compiles an ONNX model: lowered to INT8 layers where it is quantised, else as tract reads it. Shapes of the
 /// inputs, if there are any, settle what the model leaves open. `decoded` gives the model, a second time where the
@@ -27,9 +32,18 @@ pub(super) fn compiled<E: From<LoadError>>(
 ) -> Result<PreparedModel, E> {
     let unusable = |error| LoadError::Unusable(soundness::on_a_line(&format!("{error:#}")));
     let proto = decoded()?;
-    if let Some(location) = external_data(&proto) {
+    if let Some(location) = proto.graph.as_ref().and_then(external_data) {
         return Err(LoadError::ExternalData(location).into());
     }
+    soundness::check_opset(&proto).map_err(LoadError::Unusable)?;
+    let mut declared = proto.graph.as_ref().map(soundness::declared).unwrap_or_default();
+    let open = proto.graph.as_ref().filter(|_| shapes.is_empty()).map(open_inputs).unwrap_or_default();
+    // Some graphs settle by themselves what their inputs leave open; what is told of the others is that.
+    let unusable = |error: TractError| match error.downcast_ref() {
+        Some(Unsound(why)) => LoadError::Unusable(why.clone()),
+        None if open.is_empty() => unusable(error),
+        None => LoadError::OpenSides(open.clone()),
+    };
     // What cannot be lowered runs as tract runs it; what tract cannot run either is told in its words.
     let plan = match plan(proto, Form::Lowered, shapes) {
         Ok(plan) => plan,
@@ -40,9 +54,11 @@ pub(super) fn compiled<E: From<LoadError>>(
     let model = plan.model();
     let inputs = facts((0..model.inputs.len()).map(|at| signature(model.input_fact(at)?)).collect())?;
     let outputs = facts((0..model.outputs.len()).map(|at| signature(model.output_fact(at)?)).collect())?;
-    if let Some(empty) = outputs.iter().find(|output| output.shape.contains(&0)) {
-        return Err(LoadError::Unusable(format!("it answers with nothing: an output of {empty}")).into());
+    if !shapes.is_empty() {
+        // They may make others of the outputs than the file says.
+        declared.iter_mut().for_each(Declared::forget_sides);
     }
+    declared.iter().zip(&outputs).try_for_each(|(told, is)| told.check(is)).map_err(LoadError::Unusable)?;
     Ok(PreparedModel::new(Accelerator::Cpu, Compiled::Cpu(plan), inputs, outputs))
 }
 
@@ -63,6 +79,11 @@ fn bounded(model: &tract_onnx::prelude::TypedModel) -> TractResult<()> {
     Ok(())
 }
 
+/// What the file says is wrong, whatever shapes it is compiled for.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Unsound(String);
+
 /// How a quantised graph is compiled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Form {
@@ -75,32 +96,44 @@ enum Form {
 fn plan(mut proto: ModelProto, form: Form, shapes: &[Vec<usize>]) -> TractResult<Arc<TypedRunnableModel>> {
     let opset = proto.opset_import.iter().find(|import| import.domain.is_empty());
     let opset = opset.map_or(0, |import| import.version);
-    let mut large = Vec::new();
-    if let Some(graph) = &mut proto.graph {
-        int8::spelled_out(graph);
-        let sound = soundness::check(graph).and_then(|()| soundness::check_operations(graph));
-        sound.map_err(|why| format_err!(why))?;
-        if !shapes.is_empty() {
-            // What it says of tensors within names open sides, which the shapes settle.
-            graph.value_info.clear();
-            graph.output.iter_mut().for_each(|output| output.r#type = None);
-        }
-        large = large_constants(graph)?;
+    let graph = proto.graph.as_mut().ok_or_else(|| format_err!("it has no graph, and is no ONNX file"))?;
+    int8::spelled_out(graph);
+    let sound = soundness::check(graph).and_then(|()| soundness::check_operations(graph));
+    sound.map_err(Unsound)?;
+    if !shapes.is_empty() {
+        // What it says of tensors within names open sides, which the shapes settle.
+        graph.value_info.clear();
+        graph.output.iter_mut().for_each(|output| output.r#type = None);
     }
-    let mut parsed = tract_onnx::onnx().parse(&proto, None)?;
+    let large = large_constants(graph)?;
+    let parsed = tract_onnx::onnx().parse(&proto, None);
+    let mut graph = proto.graph.unwrap_or_default();
+    let mut parsed = parsed.map_err(|error| format_err!(soundness::told(&error, &graph, |_| None)))?;
     put_back(&mut parsed, large)?;
     set_shapes(&mut parsed.model, shapes)?;
     set_batch(&mut parsed.model)?;
-    let graph = proto.graph.filter(|graph| form == Form::Lowered && int8::is_quantised(graph));
-    let model = match graph {
-        None => parsed.model,
-        Some(graph) => {
-            int8::weights_deferred(&graph, &mut parsed);
-            parsed.model.analyse(false)?;
-            int8::lowered(&graph, parsed, opset)?
-        }
-    };
-    exact_softmax::spelled_out(model.into_typed()?)?.into_optimized()?.into_runnable()
+    let is_lowered = form == Form::Lowered && int8::is_quantised(&graph);
+    if is_lowered {
+        int8::weights_deferred(&graph, &mut parsed);
+    }
+    let analysed = parsed.model.analyse(false);
+    let shape = |name: &str| known_shape(&parsed, name);
+    soundness::check_shapes(&graph, shape).map_err(Unsound)?;
+    analysed.map_err(|error| format_err!(soundness::told(&error, &graph, shape)))?;
+    let model = if is_lowered { int8::lowered(&graph, parsed, opset) } else { Ok(parsed.model) };
+    // From here on only names are needed of it.
+    graph.initializer.clear();
+    let compiled = model
+        .and_then(|model| exact_softmax::spelled_out(model.into_typed()?)?.into_optimized()?.into_runnable());
+    compiled.map_err(|error| format_err!(soundness::told(&error, &graph, |_| None)))
+}
+
+/// Returns what is known of a tensor's shape.
+fn known_shape(parsed: &ParseResult, name: &str) -> soundness::Shape {
+    let fact = parsed.model.outlet_fact(*parsed.outlets_by_name.get(name)?).ok()?;
+    fact.shape.rank().concretize()?;
+    let side = |side: DimFact| side.concretize()?.to_i64().ok();
+    Some(fact.shape.dims().map(|fact| side(fact.clone())).collect())
 }
 
 /// Settles the sides that the model leaves open; what it fixes itself must be the same.
@@ -193,17 +226,17 @@ fn signature(fact: &TypedFact) -> TractResult<Signature> {
     Ok(Signature { datum: fact.datum_type, shape })
 }
 
-fn external_data(proto: &tract_onnx::pb::ModelProto) -> Option<String> {
-    let graph = proto.graph.as_ref()?;
-    let within =
-        graph.node.iter().flat_map(|node| &node.attribute).filter_map(|attribute| attribute.t.as_ref());
-    let outside = graph
-        .initializer
-        .iter()
-        .chain(within)
-        .find(|tensor| tensor.data_location == Some(DataLocation::External as i32))?;
-    let location = outside.external_data.iter().find(|pair| pair.key == "location");
-    Some(location.map_or_else(String::new, |pair| pair.value.clone()))
+/// Where a graph, or one within its nodes, keeps weights outside the file.
+fn external_data(graph: &GraphProto) -> Option<String> {
+    let attributes = || graph.node.iter().flat_map(|node| &node.attribute);
+    let within = attributes().filter_map(|attribute| attribute.t.as_ref());
+    let is_outside = |tensor: &&TensorProto| tensor.data_location == Some(DataLocation::External as i32);
+    if let Some(outside) = graph.initializer.iter().chain(within).find(is_outside) {
+        let location = outside.external_data.iter().find(|pair| pair.key == "location");
+        return Some(location.map_or_else(String::new, |pair| pair.value.clone()));
+    }
+    let graphs = attributes().flat_map(|attribute| attribute.g.iter().chain(&attribute.graphs));
+    graphs.into_iter().find_map(external_data)
 }
 
 #[cfg(test)]

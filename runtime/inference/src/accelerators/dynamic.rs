@@ -43,6 +43,12 @@ impl DynamicModel {
         Ok(prepared.outputs().iter().map(|output| output.shape.clone()).collect())
     }
 
+    /// Runs the model once on inputs that need not come again: what is compiled for them is not kept.
+    pub(crate) fn run_once(&self, inputs: Vec<Tensor>) -> Result<Vec<Tensor>, InferenceError> {
+        let shapes: Shapes = inputs.iter().map(|input| input.shape().to_vec()).collect();
+        self.accelerator.prepare_for(&self.onnx, &shapes).map_err(failed)?.open()?.run(inputs)
+    }
+
     /// Runs the model on inputs of any shapes that it takes.
     pub(crate) fn run(&mut self, inputs: Vec<Tensor>) -> Result<Vec<Tensor>, InferenceError> {
         let shapes: Shapes = inputs.iter().map(|input| input.shape().to_vec()).collect();
@@ -65,14 +71,14 @@ impl DynamicModel {
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "tests")]
-mod tests {
+pub(super) mod tests {
     use prost::Message;
     use tract_onnx::pb;
 
     use super::*;
 
     /// Relu on one row of any length.
-    fn open_model() -> Vec<u8> {
+    pub(in crate::accelerators) fn open_model() -> Vec<u8> {
         let side = |side: Option<i64>| pb::tensor_shape_proto::Dimension {
             value: side.map(pb::tensor_shape_proto::dimension::Value::DimValue),
             ..Default::default()

@@ -1,6 +1,6 @@
 //! What goes wrong when a model is loaded or run.
 
-use super::Accelerator;
+use super::{Accelerator, OpenInput};
 
 /// Why bytes are not a model that can run here.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -8,6 +8,12 @@ pub enum LoadError {
     /// Not ONNX, or an operation or shape that the accelerator cannot run.
     #[error("not a model that can run here: {0}")]
     Unusable(String),
+    /// Which inputs leave sides open that nobody settled.
+    #[error("its inputs leave sides open: {}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    OpenSides(Vec<OpenInput>),
+    /// Shapes that do not settle what the model leaves open.
+    #[error("{0}")]
+    Shape(String),
     /// Weights in another file: the manifest's hash would not cover them.
     #[error("its weights lie in another file, {0:?}; put them into the model first")]
     ExternalData(String),
@@ -27,6 +33,17 @@ pub enum LoadError {
     /// The labels cannot be read.
     #[error("its labels: {0}")]
     Labels(String),
+    /// Other words than it has classes.
+    #[error("it has {classes} classes, and {labels} labels are given")]
+    Classes {
+        /// Classes of the model.
+        classes: usize,
+        /// Labels that it was given.
+        labels: usize,
+    },
+    /// Texts of the manifest's length are too long for it.
+    #[error("it takes no texts of {0} tokens, which is the manifest's task.tokens: shorter ones only")]
+    Tokens(usize),
     /// The tokenizer cannot be read.
     #[error("its tokenizer: {0}")]
     Tokenizer(String),

@@ -31,7 +31,7 @@ pub(crate) fn read(path: &Path, expected: Option<&str>) -> Result<ModelProto, Fi
     if let Some(expected) = expected.filter(|expected| !expected.eq_ignore_ascii_case(&actual)) {
         return Err(FileError::Hash { expected: expected.to_owned(), actual });
     }
-    decoded.map_err(|error| LoadError::Unusable(error.to_string()).into())
+    decoded.map_err(|error| LoadError::Unusable(crate::soundness::undecoded(&error)).into())
 }
 
 /// A file's bytes, a chunk at a time. prost's decoder takes no errors: after one it is given zeros, and the error is

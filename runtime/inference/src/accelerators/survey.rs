@@ -127,6 +127,17 @@ fn not_built(accelerator: Accelerator) -> Found {
     (Vec::new(), vec![Absence { accelerator, why: without(accelerator) }])
 }
 
+/// Returns the environment variables that are set for accelerators which this build is without.
+pub fn ignored_variables() -> Vec<&'static str> {
+    let variables = [
+        (cfg!(feature = "onnxruntime"), "GLASSD_ONNXRUNTIME_LIBRARY"),
+        (cfg!(feature = "litert"), "GLASSD_LITERT_LIBRARY"),
+        (cfg!(feature = "litert"), "GLASSD_LITERT_DELEGATE"),
+    ];
+    let is_ignored = |(is_built, name): &(bool, &str)| !is_built && std::env::var_os(name).is_some();
+    variables.into_iter().filter(is_ignored).map(|(_, name)| name).collect()
+}
+
 /// Returns why an accelerator that was left out of this build is missing.
 #[cfg(not(all(feature = "vulkan", feature = "onnxruntime", feature = "litert")))]
 pub(super) fn without(accelerator: Accelerator) -> String {

@@ -171,6 +171,9 @@ pub enum Labels {
     File {
         /// Its name, without a folder.
         file: String,
+        /// SHA-256 of the file, 64 hexadecimal digits; without it any file of that name will do.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        sha256: Option<String>,
     },
 }
 
@@ -234,8 +237,11 @@ impl Task {
     pub(super) fn problems(&self) -> Vec<String> {
         let labels = match self.labels() {
             Some(Labels::Listed(words)) if words.is_empty() => Some("task.labels: at least one"),
-            Some(Labels::File { file }) if !is_file_name(file) => {
+            Some(Labels::File { file, .. }) if !is_file_name(file) => {
                 Some("task.labels.file: a file name without a folder")
+            }
+            Some(Labels::File { sha256: Some(sha256), .. }) if !is_sha256(sha256) => {
+                Some("task.labels.sha256: 64 hexadecimal digits")
             }
             _ => None,
         };

@@ -18,6 +18,7 @@ mod queue;
 mod result_cache;
 mod sighting;
 mod variants;
+mod words;
 
 pub use self::batch::Batching;
 pub use self::budget::{Budget, OverBudget};

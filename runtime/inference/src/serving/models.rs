@@ -8,6 +8,7 @@ use glassd_media::Image;
 use super::budget::{Budget, OverBudget};
 use super::ensemble::{Ballot, fused, voted};
 use super::sighting::Sighting;
+use super::words::{intersection, union};
 use crate::accelerators::{Accelerator, InferenceError, Placement, Site};
 use crate::embedded::{self, EMBEDDED};
 use crate::manifest::{EnsembleEntry, Named, Task, Vocabulary};
@@ -371,32 +372,4 @@ fn ballots<'a, T>(
 
 fn failed(name: &str, problem: InferenceError) -> PerceiveError {
     PerceiveError::Failed { name: name.to_owned(), problem }
-}
-
-/// All words, in the order in which they come first.
-fn union(words: &[Arc<Vocabulary>]) -> Vocabulary {
-    let mut all = Vocabulary::default();
-    for words in words {
-        let add = |all: &mut Vec<String>, words: &[String]| {
-            for word in words {
-                if !all.contains(word) {
-                    all.push(word.clone());
-                }
-            }
-        };
-        add(&mut all.labels, &words.labels);
-        add(&mut all.colours, &words.colours);
-    }
-    all
-}
-
-/// The words that all have, in the order of the first.
-fn intersection(words: Vec<Vocabulary>) -> Vocabulary {
-    let mut words = words.into_iter();
-    let mut common = words.next().unwrap_or_default();
-    for other in words {
-        common.labels.retain(|word| other.labels.contains(word));
-        common.colours.retain(|word| other.colours.contains(word));
-    }
-    common
 }

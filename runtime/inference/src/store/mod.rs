@@ -1,7 +1,10 @@
 //! The model folder: what lies in it, and what of it can be trusted.
 
+mod files;
+mod problem;
 mod sample;
 mod samples;
+mod trusted;
 
 use std::io::ErrorKind;
 use std::path::PathBuf;
@@ -10,16 +13,20 @@ use glassd_media::Image;
 use sha2::{Digest, Sha256};
 use tract_onnx::prelude::Tensor;
 
-use crate::accelerators::{Accelerator, FileError, InferenceError, LoadError, PreparedModel, Site, Source};
-use crate::manifest::{Labels, Manifest, ModelEntry, Part, Task};
+pub use self::files::ModelFile;
+pub(crate) use self::problem::judged;
+use self::problem::refused;
+pub use self::problem::{Flaw, Problem, VerifyError};
+use crate::accelerators::{LoadError, PreparedModel, Site, Source};
+use crate::manifest::{InputContract, Labels, Manifest, ModelEntry, Task};
 use crate::memory::{Loaded, memory};
 use crate::tasks::classify::Classifier;
 use crate::tasks::detect::Detector;
-use crate::tasks::faces::{FaceFinder, FaceModels};
+use crate::tasks::faces::FaceFinder;
 use crate::tasks::presence::PresenceDetector;
-use crate::tasks::read::{ReadModels, Reader};
+use crate::tasks::read::Reader;
 use crate::tasks::text_encoder::TextEncoder;
-use crate::tasks::zero_shot::{ZeroShot, ZeroShotModels};
+use crate::tasks::zero_shot::ZeroShot;
 
 /// The models of a manifest, in one folder.
 #[derive(Clone, Debug)]
@@ -36,85 +43,6 @@ pub struct Candidate {
     pub onnx: Vec<u8>,
     /// The inputs that its check sample becomes.
     pub sample: Vec<Tensor>,
-}
-
-/// Why a model is not trusted: one sentence with its name and file.
-#[derive(Debug, thiserror::Error)]
-#[error("model {name} ({file}): {problem}")]
-pub struct VerifyError {
-    /// The model's name in the manifest.
-    pub name: String,
-    /// Its file.
-    pub file: String,
-    /// What is wrong.
-    pub problem: Problem,
-}
-
-/// What is wrong with a model.
-#[derive(Debug, thiserror::Error)]
-pub enum Problem {
-    /// The manifest does not name it.
-    #[error("not in the manifest")]
-    Unknown,
-    /// The file is not there.
-    #[error("no such file in {}", .0.display())]
-    Missing(PathBuf),
-    /// A file of the model cannot be read.
-    #[error("{file} cannot be read: {error}")]
-    Unreadable {
-        /// The file.
-        file: String,
-        /// What the system says.
-        error: std::io::Error,
-    },
-    /// The file is not the one that the manifest means.
-    #[error("its SHA-256 is {actual}, and the manifest asks for {expected}")]
-    Hash {
-        /// The hash by the manifest.
-        expected: String,
-        /// The hash of the file.
-        actual: String,
-    },
-    /// It does not fit this machine or its manifest entry.
-    #[error(transparent)]
-    Load(#[from] LoadError),
-    /// A further file of the model is not as it must be.
-    #[error("its part {file}: {problem}")]
-    Part {
-        /// The file.
-        file: String,
-        /// What is wrong with it.
-        problem: Box<Problem>,
-    },
-    /// Its check image is no picture.
-    #[error("its check image: {0}")]
-    CheckImage(#[from] glassd_media::JpegError),
-    /// It fails on its check sample.
-    #[error("on its check sample {0}")]
-    Check(#[from] Flaw),
-}
-
-/// What is wrong with a model's outputs on its check sample.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Flaw {
-    /// It does not run.
-    #[error("{0}")]
-    Failed(#[from] InferenceError),
-    /// Infinities, or values that are no numbers.
-    #[error("its outputs are not finite")]
-    NotFinite,
-    /// It scores everything 0: badly quantised, as a rule.
-    #[error("all its scores are zero")]
-    AllZero,
-    /// It gives every place or class the same score.
-    #[error("all its scores are the same")]
-    Constant,
-    /// It finds nothing where there is something.
-    #[error("it finds nothing")]
-    Nothing,
-    /// What means the same is not nearer to each other than what does not.
-    #[error("it does not tell meanings apart")]
-    Meaningless,
 }
 
 impl ModelStore {
@@ -222,117 +150,10 @@ impl ModelStore {
         self.manifest.model(name).ok_or_else(unknown)
     }
 
-    fn trusted_detector(&self, entry: &ModelEntry) -> Result<Loaded<Detector>, Problem> {
-        let prepared = self.prepared(entry)?;
-        let mut detector = Detector::new(entry, &prepared, self.labels(entry)?)?;
-        detector.check(&self.sample(entry, sample::scene)?)?;
-        Ok(Loaded {
-            model: detector,
-            bytes: memory(entry, self.size(entry)?, &prepared).map_err(Flaw::from)?,
-        })
-    }
-
-    fn trusted_classifier(&self, entry: &ModelEntry) -> Result<Loaded<Classifier>, Problem> {
-        let prepared = self.prepared(entry)?;
-        let mut classifier = Classifier::new(entry, &prepared, self.labels(entry)?)?;
-        classifier.check(&self.sample(entry, sample::scene)?)?;
-        Ok(Loaded {
-            model: classifier,
-            bytes: memory(entry, self.size(entry)?, &prepared).map_err(Flaw::from)?,
-        })
-    }
-
-    fn trusted_reader(&self, entry: &ModelEntry) -> Result<Reader, Problem> {
-        let Task::Read { direction, recognition } = &entry.task else {
-            return Err(LoadError::Task("reader").into());
-        };
-        let detection = self.trusted_bytes(entry)?;
-        let direction = direction.as_ref().map(|part| self.part(part)).transpose()?;
-        let recognition = self.part(recognition)?;
-        let models =
-            ReadModels { detection: &detection, direction: direction.as_deref(), recognition: &recognition };
-        let mut reader = Reader::from_bytes(entry, models)?;
-        reader.check(&self.sample(entry, sample::sign)?)?;
-        Ok(reader)
-    }
-
-    fn trusted_presence_detector(&self, entry: &ModelEntry) -> Result<PresenceDetector, Problem> {
-        let mut detector = PresenceDetector::new(entry, &self.prepared(entry)?)?;
-        detector.check(&self.sample(entry, sample::scene)?)?;
-        Ok(detector)
-    }
-
-    fn trusted_face_finder(&self, entry: &ModelEntry) -> Result<FaceFinder, Problem> {
-        let Task::Faces { refine, output, .. } = &entry.task else {
-            return Err(LoadError::Task("face finder").into());
-        };
-        let propose = self.trusted_bytes(entry)?;
-        let (refine, output) = (self.part(refine)?, self.part(output)?);
-        let models = FaceModels { propose: &propose, refine: &refine, output: &output };
-        let mut finder = FaceFinder::from_bytes(entry, models)?;
-        finder.check(&self.sample(entry, sample::scene)?)?;
-        Ok(finder)
-    }
-
-    fn trusted_zero_shot(&self, entry: &ModelEntry) -> Result<ZeroShot, Problem> {
-        let Task::ZeroShot { text, tokenizer, .. } = &entry.task else {
-            return Err(LoadError::Task("zero-shot classifier").into());
-        };
-        let image = self.trusted_bytes(entry)?;
-        let (text, tokenizer) = (self.part(text)?, self.part(tokenizer)?);
-        let models = ZeroShotModels { image: &image, text: &text, tokenizer: &tokenizer };
-        let mut classifier = ZeroShot::from_bytes(entry, models)?;
-        classifier.check(&self.sample(entry, sample::scene)?)?;
-        Ok(classifier)
-    }
-
-    fn trusted_text_encoder(&self, entry: &ModelEntry) -> Result<TextEncoder, Problem> {
-        let Task::Embed { tokenizer, .. } = &entry.task else {
-            return Err(LoadError::Task("text encoder").into());
-        };
-        let mut encoder =
-            TextEncoder::from_bytes(entry, &self.trusted_bytes(entry)?, &self.part(tokenizer)?)?;
-        encoder.check()?;
-        Ok(encoder)
-    }
-
     /// Returns the compiled model of that name; its hash is the manifest's.
     pub fn prepare(&self, name: &str) -> Result<PreparedModel, VerifyError> {
         let entry = self.entry(name)?;
         self.prepared(entry).map_err(|problem| refused(entry, problem))
-    }
-
-    fn prepared(&self, entry: &ModelEntry) -> Result<PreparedModel, Problem> {
-        if self.site.accelerator != Accelerator::Cpu {
-            return Ok(placed(&self.candidate_of(entry)?, &self.site)?);
-        }
-        let prepared = Accelerator::Cpu.prepare_file(&self.folder.join(&entry.file), Some(&entry.sha256));
-        prepared.map_err(|error| match error {
-            FileError::Unreadable(error) => self.unreadable(&entry.file, error),
-            FileError::Hash { expected, actual } => Problem::Hash { expected, actual },
-            FileError::Load(error) => error.into(),
-        })
-    }
-
-    fn trusted_bytes(&self, entry: &ModelEntry) -> Result<Vec<u8>, Problem> {
-        let bytes = self.read(&entry.file)?;
-        is_meant(&bytes, &entry.sha256)?;
-        Ok(bytes)
-    }
-
-    fn part(&self, part: &Part) -> Result<Vec<u8>, Problem> {
-        let bytes = self.read(&part.file).and_then(|bytes| is_meant(&bytes, &part.sha256).map(|()| bytes));
-        bytes.map_err(|problem| Problem::Part { file: part.file.clone(), problem: Box::new(problem) })
-    }
-
-    fn labels(&self, entry: &ModelEntry) -> Result<Vec<String>, Problem> {
-        let Some(Labels::File { file }) = entry.task.labels() else {
-            return Ok(Labels::listed(&entry.task)?);
-        };
-        let of_part = |problem| Problem::Part { file: file.clone(), problem: Box::new(problem) };
-        let bytes = self.read(file).map_err(of_part)?;
-        let text = String::from_utf8(bytes).map_err(|_| LoadError::Labels(format!("{file} is not UTF-8")))?;
-        Ok(text.lines().map(|line| line.trim().to_owned()).collect())
     }
 
     fn sample(&self, entry: &ModelEntry, painted: fn() -> Image) -> Result<Image, Problem> {
@@ -374,8 +195,13 @@ fn is_meant(bytes: &[u8], sha256_of_it: &str) -> Result<(), Problem> {
 /// Returns what an accelerator is tried on before it may run a model that looks at pictures.
 fn candidate(entry: &ModelEntry, onnx: Vec<u8>, sample: &Image) -> Result<Candidate, Problem> {
     is_meant(&onnx, &entry.sha256)?;
-    let input = entry.input.ok_or_else(|| LoadError::Unusable("it looks at no pictures".to_owned()))?;
+    let input = pictures_of(entry)?;
     Ok(Candidate { onnx, sample: vec![input.sample(sample)] })
+}
+
+/// Returns how a model takes pictures, which it must.
+fn pictures_of(entry: &ModelEntry) -> Result<InputContract, LoadError> {
+    entry.input.ok_or_else(|| LoadError::Unusable("it looks at no pictures".to_owned()))
 }
 
 /// Prepares a model where its outputs on its sample are right.
@@ -407,10 +233,6 @@ pub(crate) fn trusted_embedded(
     trusted().map_err(|problem| refused(entry, problem))
 }
 
-fn refused(entry: &ModelEntry, problem: Problem) -> VerifyError {
-    VerifyError { name: entry.name.clone(), file: entry.file.clone(), problem }
-}
-
 /// Returns the SHA-256 of a file's bytes as a manifest writes it: 64 lower-case hexadecimal digits.
 pub fn sha256(bytes: &[u8]) -> String {
     hexadecimal(&Sha256::digest(bytes))
@@ -418,18 +240,4 @@ pub fn sha256(bytes: &[u8]) -> String {
 
 pub(crate) fn hexadecimal(hash: &[u8]) -> String {
     hash.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-/// Judges outputs on a check sample: every value, and the scores among them.
-pub(crate) fn judged(values: &[f32], scores: &[f32]) -> Result<(), Flaw> {
-    if !values.iter().all(|value| value.is_finite()) {
-        return Err(Flaw::NotFinite);
-    }
-    if scores.iter().all(|&score| score == 0.0) {
-        return Err(Flaw::AllZero);
-    }
-    if scores.windows(2).all(|pair| pair[0] == pair[1]) {
-        return Err(Flaw::Constant);
-    }
-    Ok(())
 }

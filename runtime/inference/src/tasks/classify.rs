@@ -34,6 +34,12 @@ impl Classifier {
             return Err(LoadError::Task("classifier"));
         };
         input.expect(model.inputs())?;
+        if let [Signature { shape, .. }] = model.outputs()
+            && let [1, classes] = shape[..]
+            && classes != labels.len()
+        {
+            return Err(LoadError::Classes { classes, labels: labels.len() });
+        }
         let quantised = Signature { datum: DatumType::U8, shape: vec![1, labels.len()] };
         if model.outputs() != std::slice::from_ref(&quantised) {
             Signature { datum: DatumType::F32, ..quantised }.expect_only(model.outputs(), "output")?;

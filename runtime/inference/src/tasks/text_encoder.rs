@@ -1,5 +1,7 @@
 //! What a sentence means.
 
+use tract_onnx::prelude::Tensor;
+
 use crate::accelerators::{InferenceError, LoadError};
 use crate::int8::Threads;
 use crate::manifest::{ModelEntry, Task};
@@ -22,6 +24,9 @@ pub struct TextEncoder {
 /// Most questions are this short, in tokens; longer texts take the model's full length. More lengths would each
 /// hold the weights once more.
 const SHORT: usize = 32;
+/// What an encoder is checked on: two that mean the same, and a third.
+const SENTENCES: [&str; 3] =
+    ["A man is riding a horse.", "Someone rides on a horse.", "The bank opens at nine."];
 
 impl TextEncoder {
     /// Prepares an encoder from the bytes of its ONNX file and of its `tokenizer.json`.
@@ -33,15 +38,32 @@ impl TextEncoder {
         let most = tokens as usize;
         let lengths = if most > SHORT { vec![SHORT, most] } else { vec![most] };
         let model = TextModel::new(onnx, lengths[0], lengths.len())?;
+        // Not only when the first long text comes.
+        let token = tokenizer.encode(SENTENCES[0], most).pop().unwrap_or(0);
+        if !model.takes(most, token) {
+            return Err(LoadError::Tokens(most));
+        }
         Ok(Self { entry: entry.clone(), tokenizer, model, lengths })
     }
 
     /// Returns what a text means; what lies beyond the model's length is not read.
     pub fn embed(&mut self, text: &str) -> Result<Embedding, InferenceError> {
+        let (tokens, length) = self.tokens(text);
+        self.model.run(&tokens, length)
+    }
+
+    /// Returns the tokens of a text, and how many it is padded to.
+    fn tokens(&self, text: &str) -> (Vec<u32>, usize) {
         let longest = self.lengths[self.lengths.len() - 1];
         let tokens = self.tokenizer.encode(text, longest);
         let length = self.lengths.iter().copied().find(|length| *length >= tokens.len()).unwrap_or(longest);
-        self.model.run(&tokens, length)
+        (tokens, length)
+    }
+
+    /// Returns the inputs that the first of the check sentences becomes.
+    pub(crate) fn sample(&self) -> Vec<Tensor> {
+        let (tokens, length) = self.tokens(SENTENCES[0]);
+        self.model.inputs_of(&tokens, length)
     }
 
     /// Divides large layers between threads from now on.
@@ -61,9 +83,8 @@ impl TextEncoder {
 
     /// Judges three sentences: the two that mean the same must be nearer to each other than to the third.
     pub(crate) fn check(&mut self) -> Result<(), Flaw> {
-        let sentences = ["A man is riding a horse.", "Someone rides on a horse.", "The bank opens at nine."];
         let embedded: Result<Vec<Embedding>, InferenceError> =
-            sentences.iter().map(|sentence| self.embed(sentence)).collect();
+            SENTENCES.iter().map(|sentence| self.embed(sentence)).collect();
         let embedded = embedded?;
         for embedding in &embedded {
             judged(embedding.values(), embedding.values())?;

@@ -55,6 +55,20 @@ impl TextModel {
 
     /// Returns the vector of a text, padded with 0 to `length` tokens.
     pub(crate) fn run(&mut self, tokens: &[u32], length: usize) -> Result<Embedding, InferenceError> {
+        let outputs = self.model.run(self.inputs_of(tokens, length))?;
+        Ok(Embedding::new(floats(&outputs)?))
+    }
+
+    /// Tells whether it takes texts of `length` tokens, such as `token`: positions may be fewer than what is asked for,
+    /// which shows where it runs.
+    pub(crate) fn takes(&self, length: usize, token: u32) -> bool {
+        let inputs = self.inputs_of(&vec![token; length], length);
+        let outputs = self.model.run_once(inputs);
+        outputs.is_ok_and(|outputs| floats(&outputs).is_ok_and(|vector| vector.len() == self.size))
+    }
+
+    /// Returns the inputs that a text becomes, padded with 0 to `length` tokens.
+    pub(crate) fn inputs_of(&self, tokens: &[u32], length: usize) -> Vec<Tensor> {
         let value = |role: Role, at: usize| match role {
             Role::Tokens => tokens.get(at).map_or(0, |token| i64::from(*token)),
             Role::Mask => i64::from(at < tokens.len()),
@@ -68,8 +82,7 @@ impl TextModel {
             };
             tensor.expect("as many values as the shape holds")
         };
-        let outputs = self.model.run(self.inputs.iter().map(input).collect())?;
-        Ok(Embedding::new(floats(&outputs)?))
+        self.inputs.iter().map(input).collect()
     }
 
     pub(crate) fn divide_between(&mut self, threads: &Threads) {
@@ -80,7 +93,7 @@ impl TextModel {
 /// Reads from a model what it wants to be told.
 fn inputs(onnx: &[u8]) -> Result<Vec<(Role, Width)>, LoadError> {
     let unusable = |why: String| LoadError::Unusable(why);
-    let model = ModelProto::decode(onnx).map_err(|error| unusable(error.to_string()))?;
+    let model = ModelProto::decode(onnx).map_err(|error| unusable(crate::soundness::undecoded(&error)))?;
     let graph = model.graph.ok_or_else(|| unusable("it has no graph".into()))?;
     let is_weight = |name: &str| graph.initializer.iter().any(|tensor| tensor.name == name);
     let asked = graph.input.iter().filter(|input| !is_weight(&input.name));
@@ -112,4 +125,78 @@ fn inputs(onnx: &[u8]) -> Result<Vec<(Role, Width)>, LoadError> {
         return Err(unusable("it has no input input_ids".into()));
     }
     Ok(inputs)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use tract_onnx::pb;
+
+    use super::*;
+
+    fn node(op: &str, inputs: &[&str], output: &str) -> pb::NodeProto {
+        pb::NodeProto {
+            op_type: op.into(),
+            input: inputs.iter().map(|&name| name.into()).collect(),
+            output: vec![output.into()],
+            ..Default::default()
+        }
+    }
+
+    fn integers(name: &str, dims: &[i64], values: &[i64]) -> pb::TensorProto {
+        pb::TensorProto {
+            name: name.into(),
+            dims: dims.to_vec(),
+            data_type: DataType::Int64 as i32,
+            int64_data: values.to_vec(),
+            ..Default::default()
+        }
+    }
+
+    /// The mean of as many positions, of 40, as the text has tokens.
+    fn of_40_positions() -> Vec<u8> {
+        let side = |side| pb::tensor_shape_proto::Dimension { value: Some(side), ..Default::default() };
+        use pb::tensor_shape_proto::dimension::Value::{DimParam, DimValue};
+        let shape = pb::TensorShapeProto { dim: vec![side(DimValue(1)), side(DimParam("length".into()))] };
+        let tensor = pb::type_proto::Tensor { elem_type: DataType::Int64 as i32, shape: Some(shape) };
+        let kind = pb::TypeProto { value: Some(Value::TensorType(tensor)), ..Default::default() };
+        let value =
+            |name: &str, kind| pb::ValueInfoProto { name: name.into(), r#type: kind, ..Default::default() };
+        let table = pb::TensorProto {
+            name: "positions".into(),
+            dims: vec![40, 2],
+            data_type: DataType::Float as i32,
+            float_data: vec![0.5; 80],
+            ..Default::default()
+        };
+        let ints = pb::AttributeProto { name: "axes".into(), ints: vec![0], r#type: 7, ..Default::default() };
+        let mut mean = node("ReduceMean", &["rows"], "mean");
+        mean.attribute = vec![ints];
+        let graph = pb::GraphProto {
+            input: vec![value("input_ids", Some(kind))],
+            output: vec![value("mean", None)],
+            initializer: vec![table, integers("zero", &[], &[0]), integers("one", &[], &[1])],
+            node: vec![
+                node("Shape", &["input_ids"], "shape"),
+                node("Gather", &["shape", "one"], "length"),
+                node("Range", &["zero", "length", "one"], "order"),
+                node("Gather", &["positions", "order"], "rows"),
+                mean,
+            ],
+            ..Default::default()
+        };
+        let opset = pb::OperatorSetIdProto { domain: String::new(), version: 13 };
+        let model =
+            ModelProto { ir_version: 8, opset_import: vec![opset], graph: Some(graph), ..Default::default() };
+        model.encode_to_vec()
+    }
+
+    #[test]
+    fn texts_longer_than_the_positions_are_not_taken() {
+        let model = TextModel::new(&of_40_positions(), 32, 2).unwrap();
+        assert_eq!(model.size, 2);
+        assert!(model.takes(40, 7));
+        assert!(!model.takes(41, 7));
+        assert!(!model.takes(512, 7));
+    }
 }

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use glassd_media::Image;
+use tract_onnx::prelude::Tensor;
 
 use crate::accelerators::{Accelerator, InferenceError, LoadError, Session, floats};
 use crate::int8::Threads;
@@ -42,6 +43,8 @@ pub struct ZeroShot {
 const MOST_MEANINGS: usize = 512;
 /// Where a prompt names the label.
 const PLACE: &str = "{}";
+/// A label that the towers are checked on.
+const NEAR: &str = "person";
 
 impl ZeroShot {
     /// Prepares the two towers, which must answer with vectors of the same size.
@@ -115,6 +118,13 @@ impl ZeroShot {
         Ok(meaning)
     }
 
+    /// Returns the inputs of both towers for a picture and a label of its own.
+    pub(crate) fn sample(&self, image: &Image) -> [Vec<Tensor>; 2] {
+        let prompt = self.prompts.first().map_or(PLACE, String::as_str);
+        let tokens = self.tokenizer.encode(&prompt.replace(PLACE, NEAR), self.tokens);
+        [vec![self.input.tensor(image).0], self.text.inputs_of(&tokens, self.tokens)]
+    }
+
     /// Divides large layers between threads from now on.
     pub fn divide_between(&mut self, threads: &Threads) {
         self.image.divide_between(threads);
@@ -130,7 +140,7 @@ impl ZeroShot {
     pub(crate) fn check(&mut self, sample: &Image) -> Result<(), Flaw> {
         let seen = self.embed_image(sample)?;
         judged(seen.values(), seen.values())?;
-        let (near, far) = (self.embed_label("person")?, self.embed_label("bridge")?);
+        let (near, far) = (self.embed_label(NEAR)?, self.embed_label("bridge")?);
         judged(near.values(), near.values())?;
         if near == far { Err(Flaw::Meaningless) } else { Ok(()) }
     }

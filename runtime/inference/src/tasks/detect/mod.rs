@@ -55,6 +55,9 @@ struct Candidate {
 /// No more boxes than this are compared with each other, and so no model makes the wait unbounded.
 const MOST_CANDIDATES: usize = 1000;
 
+/// Classes that a model may turn out to have in place of those that are given; Open Images has 601.
+const MOST_CLASSES: usize = 2000;
+
 impl Detector {
     /// Prepares a detector from the bytes of its ONNX file; labels in a file need [`crate::ModelStore`].
     pub fn from_bytes(entry: &ModelEntry, onnx: &[u8]) -> Result<Self, LoadError> {
@@ -71,7 +74,11 @@ impl Detector {
         };
         let head = Head::new(*head, *classes, &input, labels.len(), colours.len());
         input.expect(model.inputs())?;
-        let order = order(&head, model.outputs())?;
+        let order = order(&head, model.outputs()).map_err(|error| {
+            let classes =
+                (1..=MOST_CLASSES).find(|classes| order(&head.of(*classes), model.outputs()).is_ok());
+            classes.map_or(error, |classes| LoadError::Classes { classes, labels: labels.len() })
+        })?;
         let session = model.open().map_err(|error| LoadError::Unusable(error.to_string()))?;
         let vocabulary = Vocabulary { labels, colours: colours.clone() };
         Ok(Self { entry: entry.clone(), input, vocabulary, head, order, session })
@@ -185,7 +192,7 @@ impl Labels {
         match task.labels() {
             Some(Self::Builtin(set)) => Ok(set.words()),
             Some(Self::Listed(words)) => Ok(words.clone()),
-            Some(Self::File { file }) => Err(LoadError::Labels(format!("{file} needs a model folder"))),
+            Some(Self::File { file, .. }) => Err(LoadError::Labels(format!("{file} needs a model folder"))),
             None => Ok(Vec::new()),
         }
     }

@@ -142,13 +142,19 @@ impl FaceFinder {
         Ok([vec![frame], each(&proposed, REFINE_SIDE), each(&refined, OUTPUT_SIDE)])
     }
 
+    /// Returns the whole picture as an input of each network, in the order of [`FaceModels`].
+    pub(crate) fn wholes(&self, image: &Image) -> [Tensor; 3] {
+        let whole = [0, 0, image.width(), image.height()];
+        let sides = [(96, 72), (REFINE_SIDE, REFINE_SIDE), (OUTPUT_SIDE, OUTPUT_SIDE)];
+        sides.map(|size| batch(&self.input, image, &[whole], size))
+    }
+
     /// Runs on the check sample and judges what comes out of every network.
     pub(crate) fn check(&mut self, sample: &Image) -> Result<(), Flaw> {
-        let whole = [0, 0, sample.width(), sample.height()];
-        let sides = [(96, 72), (REFINE_SIDE, REFINE_SIDE), (OUTPUT_SIDE, OUTPUT_SIDE)];
+        let inputs = self.wholes(sample);
         let models = [&mut self.propose, &mut self.refine, &mut self.output];
-        for (model, size) in models.into_iter().zip(sides) {
-            let outputs = model.run(vec![batch(&self.input, sample, &[whole], size)])?;
+        for (model, input) in models.into_iter().zip(inputs) {
+            let outputs = model.run(vec![input])?;
             for output in &outputs {
                 let all = values(output)?;
                 judged(all, all)?;

@@ -37,6 +37,11 @@ impl Head {
         Self { kind, classes, width, height, labels, colours, anchors }
     }
 
+    /// Returns the same layout for another number of labels.
+    pub(super) fn of(&self, labels: usize) -> Self {
+        Self { labels, ..self.clone() }
+    }
+
     /// Returns the shapes that the model's outputs must have, in any order; `boxes` is how many a model says it
     /// gives, which matters where nothing else tells.
     pub(super) fn shapes(&self, boxes: usize) -> Vec<Vec<usize>> {

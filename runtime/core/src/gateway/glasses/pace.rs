@@ -1,0 +1,110 @@
+//! How often the camera of a pair of glasses takes a photo, and when the next one is due.
+
+use std::time::Duration;
+
+use glassd_policies::{Decision, FrameRate, FrameRateFacts};
+
+use super::{Session, Surroundings};
+use crate::gateway::counters::Counter;
+use crate::gateway::effects::Effects;
+use crate::gateway::io::{Notice, Output};
+use crate::link::{DropReason, LinkCommand, omi};
+use crate::time::Timestamp;
+
+/// A photo that was asked for and has not come within this time is asked for again. Three times the
+/// slowest transfer measured over BlueZ with a VGA photo (2.4 s).
+const CAPTURE_TIMEOUT: Duration = Duration::from_secs(7);
+
+impl Session {
+    pub(in crate::gateway) fn poll_timeout(&self) -> Option<Timestamp> {
+        let connection = self.connection.as_ref()?;
+        Some(match connection.requested_at {
+            Some(requested_at) => requested_at + CAPTURE_TIMEOUT,
+            None => connection.next_capture,
+        })
+    }
+
+    /// Asks for the next photo when it is due, and again when one got lost.
+    pub(in crate::gateway) fn handle_timeout(&mut self, around: &Surroundings<'_>, effects: &mut Effects) {
+        let interval = self.interval();
+        let Some(connection) = &mut self.connection else { return };
+        if let Some(requested_at) = connection.requested_at {
+            if around.now < requested_at + CAPTURE_TIMEOUT {
+                return;
+            }
+            effects.count(Counter::FramesDropped("never_arrived"));
+            connection.requested_at = None;
+            connection.next_capture = around.now;
+        }
+        if around.now < connection.next_capture {
+            return;
+        }
+        // Paced from the moment it was due, so that the mean rate is the wanted one.
+        let late = around.now.since(connection.next_capture);
+        connection.next_capture = around.now + interval.saturating_sub(late.min(interval / 2));
+        connection.requested_at = Some(around.now);
+        if let Some(write) = omi::encode(&LinkCommand::TakePhoto) {
+            effects.output(Output::Write { glasses: self.id.clone(), write });
+        }
+    }
+
+    fn interval(&self) -> Duration {
+        let fps = self.rate.as_ref().map_or(1.0, |decision| decision.value.fps).max(0.01);
+        Duration::from_secs_f32(1.0 / fps)
+    }
+
+    pub(super) fn decide_rate(&mut self, around: &Surroundings<'_>, effects: &mut Effects) {
+        let active = self.is_active(around.now);
+        let connection = self.connection.as_ref();
+        let facts = FrameRateFacts {
+            // Glasses that do not tell their battery are taken as half full.
+            battery: self.battery.unwrap_or(50),
+            user_active: active,
+            motion: self.motion,
+            thermal_fps_limit: around.facts.thermal_fps_limit,
+            device_fps_limit: connection.and_then(|c| c.device_fps_limit),
+            link_fps_limit: connection
+                .and_then(|c| c.transfer_seconds)
+                .map(|seconds| 1.0 / seconds.max(0.01)),
+        };
+        let previous = self.rate.as_ref().map(|decision| decision.value);
+        let decision = around.policies.frame_rate.decide(&facts, previous);
+        if previous.is_none_or(|previous| is_told(previous, decision.value)) {
+            effects.notice(Notice::FrameRate { glasses: self.id.clone(), decision: decision.clone() });
+        }
+        self.rate = Some(decision);
+    }
+
+    /// Returns the wanted frame rate with its reasons.
+    pub(in crate::gateway) fn rate(&self) -> Option<&Decision<FrameRate>> {
+        self.rate.as_ref()
+    }
+
+    /// A photo that was lost on the way need not be waited for.
+    pub(super) fn recover_capture(&mut self, reason: DropReason, now: Timestamp) {
+        use DropReason::{
+            AudioGap, Duplicate, Malformed, Overflow, PhotoGap, PhotoTooLong, PhotoWithoutStart,
+            UnknownCharacteristic, UnknownValue,
+        };
+        match reason {
+            PhotoGap | PhotoTooLong => {
+                if let Some(connection) = &mut self.connection {
+                    connection.requested_at = None;
+                    connection.next_capture = now;
+                }
+            }
+            Malformed
+            | Overflow
+            | UnknownValue
+            | PhotoWithoutStart
+            | Duplicate
+            | AudioGap
+            | UnknownCharacteristic => {}
+        }
+    }
+}
+
+/// A change of rate is told when it is one in kind, or by more than a fifth: the link's limit wanders.
+fn is_told(previous: FrameRate, now: FrameRate) -> bool {
+    previous.mode != now.mode || (previous.fps - now.fps).abs() > previous.fps / 5.0
+}
