@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use glassd_core::gateway::Input;
-use glassd_core::link::{Write, omi};
+use glassd_core::link::{Profile, Write, omi};
 use glassd_core::{GlassesId, QueryId};
 use glassd_sim::glasses::OmiGlasses;
 use glassd_sim::radio::{Radio, RadioSettings};
@@ -132,7 +132,7 @@ impl Link {
         self.glasses.handle_connect(self.clock.now());
         let input = Input::GlassesConnected {
             glasses: self.id.clone(),
-            firmware: omi::Firmware::from_revision(FIRMWARE),
+            profile: Profile::Omi(omi::Firmware::from_revision(FIRMWARE)),
             device_fps_limit: None,
         };
         self.events.send(Event::Input(input)).await.is_ok()

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use glassd_core::gateway::{Gateway, Input, Output, Probe, Settings};
-use glassd_core::link::{Characteristic, omi};
+use glassd_core::link::{Characteristic, Profile, omi};
 use glassd_core::query::Source;
 use glassd_core::{GlassesId, QueryId, Scene, Timestamp};
 
@@ -56,7 +56,7 @@ impl Driven {
         let mut driven = Self { gateway: Gateway::new(Settings::default(), START), glasses, now: START };
         let connected = Input::GlassesConnected {
             glasses: driven.glasses.clone(),
-            firmware: omi::Firmware::from_revision("2.3.2"),
+            profile: Profile::Omi(omi::Firmware::from_revision("2.3.2")),
             device_fps_limit: None,
         };
         driven.handle(connected);

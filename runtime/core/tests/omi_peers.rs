@@ -8,9 +8,9 @@ use std::process::{Command, Stdio};
 
 use glassd_core::QueryId;
 use glassd_core::link::answer_text::{self, Kind};
-use glassd_core::link::omi::{self, Decoder, Firmware, uuid};
+use glassd_core::link::omi::{self, Decoder, Firmware};
 use glassd_core::link::{
-    AudioCodec, ButtonEvent, Characteristic, LinkCommand, LinkEvent, Orientation, Write,
+    AudioCodec, ButtonEvent, Characteristic, LinkCommand, LinkEvent, Orientation, Write, uuid,
 };
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;

@@ -11,7 +11,7 @@ fn config(seed: u64) -> ProptestConfig {
 }
 
 fn characteristic() -> impl Strategy<Value = Characteristic> {
-    proptest::sample::select(omi::uuid::CHARACTERISTICS.to_vec())
+    proptest::sample::select(omi::CHARACTERISTICS.to_vec())
 }
 
 fn firmware() -> impl Strategy<Value = Firmware> {

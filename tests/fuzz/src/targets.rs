@@ -52,7 +52,7 @@ fn omi(bytes: &[u8]) -> u64 {
         let length = usize::from(u16::from_le_bytes([*low, *high])).min(after.len());
         let (value, next) = after.split_at(length);
         rest = next;
-        let all = omi::uuid::CHARACTERISTICS;
+        let all = omi::CHARACTERISTICS;
         decoder.handle_notification(all[usize::from(*characteristic) % all.len()], value);
         let events: Vec<_> = std::iter::from_fn(|| decoder.poll_event()).collect();
         assert!(events.len() <= 3, "one notification made {} events", events.len());

@@ -6,7 +6,7 @@ use std::time::Duration;
 use glassd_policies::{Compression, Decision, FrameRate, Policies, Privacy};
 
 use crate::ids::{FrameId, GlassesId, QueryId};
-use crate::link::{Characteristic, Orientation, Write, omi};
+use crate::link::{Characteristic, Orientation, Profile, Write};
 use crate::query::{Answered, Source, StoredQuery};
 use crate::scene::{Scene, Vocabulary};
 use crate::time::Timestamp;
@@ -147,8 +147,8 @@ pub enum Input {
     GlassesConnected {
         /// Which.
         glasses: GlassesId,
-        /// Their firmware, from the Device Information service.
-        firmware: omi::Firmware,
+        /// What they speak.
+        profile: Profile,
         /// Photos a second that the device can take at most.
         device_fps_limit: Option<f32>,
     },

@@ -301,8 +301,8 @@ impl Gateway {
             (Ending::Expired, _) => "expired",
         }));
         if let Some(glasses) = query.glasses.clone() {
-            self.with_glasses(&glasses, super::Missing::Add, |session, _, effects| {
-                session.tell(Kind::Answer, query.id, &answer, effects);
+            self.with_glasses(&glasses, super::Missing::Add, |session, around, effects| {
+                session.tell(Kind::Answer, query.id, &answer, around.now, effects);
             });
         }
         let local = query.route == Some(Route::Local);

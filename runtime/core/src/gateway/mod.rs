@@ -84,9 +84,9 @@ impl Gateway {
     pub fn handle(&mut self, input: Input, now: Timestamp) {
         self.now = self.now.max(now);
         match input {
-            Input::GlassesConnected { glasses, firmware, device_fps_limit } => {
+            Input::GlassesConnected { glasses, profile, device_fps_limit } => {
                 self.with_glasses(&glasses, Missing::Add, |session, around, effects| {
-                    session.handle_connected(firmware, device_fps_limit, around, effects);
+                    session.handle_connected(profile, device_fps_limit, around, effects);
                 });
             }
             Input::GlassesDisconnected { glasses } => {

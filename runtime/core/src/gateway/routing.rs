@@ -148,8 +148,8 @@ impl Gateway {
     fn tell_notice(&mut self, query: &Query, text: &str) {
         if let Some(glasses) = &query.glasses {
             let id = query.id;
-            self.with_glasses(glasses, super::Missing::Count, |session, _, effects| {
-                session.tell(Kind::Notice, id, text, effects);
+            self.with_glasses(glasses, super::Missing::Count, |session, around, effects| {
+                session.tell(Kind::Notice, id, text, around.now, effects);
             });
         }
     }

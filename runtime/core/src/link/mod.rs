@@ -1,12 +1,35 @@
 //! Links to the glasses: vendors' protocols as sans-IO decoders and encoders.
 //!
-//! A decoder takes GATT notifications and yields [`LinkEvent`]s; an encoder turns a [`LinkCommand`]
-//! into the GATT write of that vendor, or says that the glasses have no such command.
+//! A [`Protocol`] is one connection: it takes GATT notifications and yields [`LinkEvent`]s, and turns a
+//! [`LinkCommand`] into the vendor's GATT writes, or says that the glasses have no such command.
 
 pub mod answer_text;
+mod events;
 pub mod omi;
+mod profile;
+mod protocol;
+pub mod uuid;
 
 use std::time::Duration;
+
+use self::answer_text::Kind;
+use self::events::Events;
+pub use self::events::MAX_EVENTS;
+pub use self::profile::Profile;
+pub use self::protocol::{Abilities, CameraAbilities, Protocol, Unsupported};
+use crate::ids::QueryId;
+
+/// Longest value of a characteristic, in bytes (Bluetooth Core 5.4, Vol 3, Part F, 3.2.9).
+const MAX_VALUE: usize = 512;
+
+/// One of the two halves of glasses that are two Bluetooth devices.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Arm {
+    /// The left one, which hears first.
+    Left,
+    /// The right one, which has the microphone.
+    Right,
+}
 
 /// A GATT characteristic, by what it carries. The UUIDs stand beside the vendor's decoder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -27,6 +50,22 @@ pub enum Characteristic {
     BatteryLevel,
     /// Answer text of the gateway's own open profile; see [`mod@answer_text`].
     AnswerText,
+    /// What Brilliant's Frame is told, `7A230002-…`.
+    FrameTx,
+    /// What Brilliant's Frame says, `7A230003-…`.
+    FrameRx,
+    /// What an arm of Even's G1 is told, `6E400002-…`.
+    EvenTx(Arm),
+    /// What an arm of Even's G1 says, `6E400003-…`.
+    EvenRx(Arm),
+    /// What Mentra's glasses are told, `000071FF-…`.
+    MentraTx,
+    /// What Mentra's glasses say, `000070FF-…`.
+    MentraRx,
+    /// What glasses of the open profile are told.
+    OpenControl,
+    /// What glasses of the open profile say.
+    OpenData,
 }
 
 /// One GATT write to the glasses.
@@ -61,6 +100,10 @@ pub enum AudioCodec {
     MuLaw(u32),
     /// Opus at 16 kHz with this many samples a frame.
     Opus(u32),
+    /// Signed 8-bit at this rate in Hz.
+    Pcm8(u32),
+    /// LC3 at 16 kHz, frames of 10 ms with this many bytes each.
+    Lc3(u32),
 }
 
 /// What a button did.
@@ -78,8 +121,17 @@ pub enum ButtonEvent {
     Release,
 }
 
+/// A reading of the motion sensors; x, y and z as the glasses name them.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Motion {
+    /// In units of the earth's gravity.
+    pub acceleration: [f32; 3],
+    /// In degrees a second, where there is a gyroscope.
+    pub rotation: Option<[f32; 3]>,
+}
+
 /// What a decoder made of the notifications.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum LinkEvent {
     /// A whole photo: a JPEG, not checked beyond its framing.
     Photo {
@@ -101,6 +153,8 @@ pub enum LinkEvent {
     Button(ButtonEvent),
     /// Battery level in percent, 0 to 100.
     Battery(u8),
+    /// How the head is held and moved.
+    Motion(Motion),
     /// Bytes were dropped; counted by reason.
     Dropped(DropReason),
 }
@@ -148,6 +202,24 @@ impl DropReason {
 /// What the gateway can ask of glasses.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LinkCommand {
+    /// Use these sizes from the next photo on.
+    Camera {
+        /// Pixels of the longer side; the nearest that the camera has.
+        longest_side: u16,
+        /// JPEG quality, 1 to 100; the nearest that the camera has.
+        quality: u8,
+    },
+    /// Send what is heard, or stop.
+    Microphone(bool),
+    /// Show a text, in as many pages as it takes.
+    Show {
+        /// What it is to the wearer.
+        kind: Kind,
+        /// Glasses that know the open profile show an answer to a query once.
+        query: QueryId,
+        /// What is shown.
+        text: String,
+    },
     /// Take one photo now.
     TakePhoto,
     /// Take a photo every so often.

@@ -9,7 +9,7 @@ use glassd_core::gateway::{
     Counter, Frame, FrameFailure, Gateway, Input, Notice, Output, Probe, Settings, Urgency,
 };
 use glassd_core::link::answer_text::{self, Kind};
-use glassd_core::link::{Characteristic, Orientation, omi};
+use glassd_core::link::{Characteristic, Orientation, Profile, omi};
 use glassd_core::query::{Answered, Source, Stage, StoredQuery};
 use glassd_core::wire::{AnswerMessage, Encoding, Outcome, QueryMessage, VERSION};
 use glassd_core::{BoundingBox, GlassesId, Object, QueryId, Scene, Timestamp, Vocabulary};
@@ -105,8 +105,8 @@ impl World {
     }
 
     pub fn connect(&mut self, name: &str) {
-        let firmware = omi::Firmware::from_revision("2.3.2");
-        self.handle(Input::GlassesConnected { glasses: glasses(name), firmware, device_fps_limit: None });
+        let profile = Profile::Omi(omi::Firmware::from_revision("2.3.2"));
+        self.handle(Input::GlassesConnected { glasses: glasses(name), profile, device_fps_limit: None });
     }
 
     pub fn notify(&mut self, name: &str, characteristic: Characteristic, value: &[u8]) {

@@ -12,11 +12,8 @@ use super::counters::Counter;
 use super::effects::Effects;
 use super::io::{DeviceFacts, Frame, Notice, Output};
 use crate::ids::{FrameId, GlassesId, QueryId};
-use crate::link::{
-    ButtonEvent, Characteristic, LinkCommand, LinkEvent,
-    answer_text::{self, Kind},
-    omi,
-};
+use crate::link::answer_text::Kind;
+use crate::link::{ButtonEvent, Characteristic, LinkCommand, LinkEvent, Profile, Protocol};
 use crate::scene::Scene;
 use crate::time::Timestamp;
 
@@ -45,7 +42,7 @@ pub(super) struct Session {
 
 /// What lasts as long as the link.
 struct Connection {
-    decoder: omi::Decoder,
+    protocol: Box<dyn Protocol>,
     device_fps_limit: Option<f32>,
     /// When the photo on its way was asked for.
     requested_at: Option<Timestamp>,
@@ -87,21 +84,25 @@ impl Session {
 
     pub(super) fn handle_connected(
         &mut self,
-        firmware: omi::Firmware,
+        profile: Profile,
         device_fps_limit: Option<f32>,
         around: &Surroundings<'_>,
         effects: &mut Effects,
     ) {
         self.connection = Some(Connection {
-            decoder: omi::Decoder::new(firmware),
+            protocol: profile.connect(),
             device_fps_limit,
             requested_at: None,
             next_capture: around.now,
             transfer_seconds: None,
         });
+        if let Some(connection) = &mut self.connection {
+            connection.protocol.handle_connected(around.now);
+        }
+        self.send(effects);
         effects.notice(Notice::Connected(self.id.clone()));
         for (kind, query, text) in std::mem::take(&mut self.undelivered) {
-            self.tell(kind, query, &text, effects);
+            self.tell(kind, query, &text, around.now, effects);
         }
         self.decide_rate(around, effects);
     }
@@ -130,9 +131,10 @@ impl Session {
         };
         effects.count(Counter::Notifications);
         effects.counters.add(Counter::NotificationBytes, value.len() as u64);
-        connection.decoder.handle_notification(characteristic, value);
+        connection.protocol.handle_notification(characteristic, value, around.now);
+        self.send(effects);
         let mut trigger = None;
-        while let Some(event) = self.connection.as_mut().and_then(|c| c.decoder.poll_event()) {
+        while let Some(event) = self.connection.as_mut().and_then(|c| c.protocol.poll_event()) {
             match event {
                 LinkEvent::Photo { jpeg, orientation } => {
                     self.handle_photo(jpeg, orientation, around, effects);
@@ -141,7 +143,7 @@ impl Session {
                     effects.count(Counter::AudioFrames);
                     effects.counters.add(Counter::AudioLost, u64::from(lost_before));
                 }
-                LinkEvent::Codec(_) => {}
+                LinkEvent::Codec(_) | LinkEvent::Motion(_) => {}
                 LinkEvent::Button(ButtonEvent::Single) => trigger = Some(Trigger::Button),
                 LinkEvent::Button(_) => effects.notice(Notice::Button(self.id.clone())),
                 LinkEvent::Battery(percent) => {
@@ -168,7 +170,14 @@ impl Session {
     }
 
     /// Shows a text, or keeps it until the glasses are back.
-    pub(super) fn tell(&mut self, kind: Kind, query: QueryId, text: &str, effects: &mut Effects) {
+    pub(super) fn tell(
+        &mut self,
+        kind: Kind,
+        query: QueryId,
+        text: &str,
+        now: Timestamp,
+        effects: &mut Effects,
+    ) {
         if kind == Kind::Answer {
             self.last_answer = Some(text.to_owned());
         }
@@ -180,11 +189,21 @@ impl Session {
             self.undelivered.push_back((kind, query, text.to_owned()));
             return;
         }
-        effects.output(Output::Write {
-            glasses: self.id.clone(),
-            write: answer_text::encode(kind, query, text),
-        });
-        if let Some(write) = omi::encode(&LinkCommand::Vibrate(Duration::from_millis(100))) {
+        self.command(&LinkCommand::Show { kind, query, text: text.to_owned() }, now, effects);
+        self.command(&LinkCommand::Vibrate(Duration::from_millis(100)), now, effects);
+    }
+
+    /// Asks something of the glasses, if they can.
+    fn command(&mut self, command: &LinkCommand, now: Timestamp, effects: &mut Effects) {
+        let Some(connection) = &mut self.connection else { return };
+        // What they cannot do is shown in their abilities.
+        let _ = connection.protocol.handle_command(command, now);
+        self.send(effects);
+    }
+
+    /// Hands on what the protocol wants written.
+    fn send(&mut self, effects: &mut Effects) {
+        while let Some(write) = self.connection.as_mut().and_then(|c| c.protocol.poll_write()) {
             effects.output(Output::Write { glasses: self.id.clone(), write });
         }
     }

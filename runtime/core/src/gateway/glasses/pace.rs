@@ -7,8 +7,8 @@ use glassd_policies::{Decision, FrameRate, FrameRateFacts};
 use super::{Session, Surroundings};
 use crate::gateway::counters::Counter;
 use crate::gateway::effects::Effects;
-use crate::gateway::io::{Notice, Output};
-use crate::link::{DropReason, LinkCommand, omi};
+use crate::gateway::io::Notice;
+use crate::link::{DropReason, LinkCommand};
 use crate::time::Timestamp;
 
 /// A photo that was asked for and has not come within this time is asked for again. Three times the
@@ -18,15 +18,20 @@ const CAPTURE_TIMEOUT: Duration = Duration::from_secs(7);
 impl Session {
     pub(in crate::gateway) fn poll_timeout(&self) -> Option<Timestamp> {
         let connection = self.connection.as_ref()?;
-        Some(match connection.requested_at {
+        let capture = match connection.requested_at {
             Some(requested_at) => requested_at + CAPTURE_TIMEOUT,
             None => connection.next_capture,
-        })
+        };
+        connection.protocol.poll_timeout().into_iter().chain([capture]).min()
     }
 
     /// Asks for the next photo when it is due, and again when one got lost.
     pub(in crate::gateway) fn handle_timeout(&mut self, around: &Surroundings<'_>, effects: &mut Effects) {
         let interval = self.interval();
+        if let Some(connection) = &mut self.connection {
+            connection.protocol.handle_timeout(around.now);
+        }
+        self.send(effects);
         let Some(connection) = &mut self.connection else { return };
         if let Some(requested_at) = connection.requested_at {
             if around.now < requested_at + CAPTURE_TIMEOUT {
@@ -43,9 +48,7 @@ impl Session {
         let late = around.now.since(connection.next_capture);
         connection.next_capture = around.now + interval.saturating_sub(late.min(interval / 2));
         connection.requested_at = Some(around.now);
-        if let Some(write) = omi::encode(&LinkCommand::TakePhoto) {
-            effects.output(Output::Write { glasses: self.id.clone(), write });
-        }
+        self.command(&LinkCommand::TakePhoto, around.now, effects);
     }
 
     fn interval(&self) -> Duration {

@@ -16,24 +16,34 @@
 //! | haptic | write `[u8]`: 1, 2, 3 buzz for 100, 300, 500 ms |
 
 mod audio;
+mod connection;
 mod firmware;
 mod photo;
-pub mod uuid;
 
-use std::collections::VecDeque;
 use std::time::Duration;
 
 pub use audio::MAX_FRAME;
+pub use connection::Connection;
 pub use firmware::Firmware;
 pub use photo::MAX_PHOTO;
 
-use super::{AudioCodec, ButtonEvent, Characteristic, DropReason, LinkCommand, LinkEvent, Write};
+use super::{
+    AudioCodec, ButtonEvent, Characteristic, DropReason, Events, LinkCommand, LinkEvent, MAX_VALUE, Write,
+};
 
-/// Events that wait to be polled; when more come, the oldest goes. One notification makes three at most.
-pub const MAX_EVENTS: usize = 16;
+pub use super::MAX_EVENTS;
 
-/// Longest value of a characteristic, in bytes (Bluetooth Core 5.4, Vol 3, Part F, 3.2.9).
-const MAX_VALUE: usize = 512;
+/// Every characteristic that these glasses may have.
+pub const CHARACTERISTICS: [Characteristic; 8] = [
+    Characteristic::Audio,
+    Characteristic::Codec,
+    Characteristic::PhotoData,
+    Characteristic::PhotoControl,
+    Characteristic::Button,
+    Characteristic::Haptic,
+    Characteristic::BatteryLevel,
+    Characteristic::AnswerText,
+];
 
 /// Decodes the notifications of one connection.
 ///
@@ -65,15 +75,13 @@ impl Decoder {
             Characteristic::Codec => events.push_result(codec(value).map(LinkEvent::Codec)),
             Characteristic::Button => events.push_result(button(value).map(LinkEvent::Button)),
             Characteristic::BatteryLevel => events.push_result(battery(value).map(LinkEvent::Battery)),
-            Characteristic::PhotoControl | Characteristic::Haptic | Characteristic::AnswerText => {
-                events.drop_because(DropReason::UnknownCharacteristic);
-            }
+            _ => events.drop_because(DropReason::UnknownCharacteristic),
         }
     }
 
     /// Yields the next event.
     pub fn poll_event(&mut self) -> Option<LinkEvent> {
-        self.events.queue.pop_front()
+        self.events.pop()
     }
 
     /// Forgets the photo and the audio frame that were on their way; events that wait stay.
@@ -83,7 +91,7 @@ impl Decoder {
     }
 }
 
-/// Turns a command into a write.
+/// Turns a command into a write; none where this firmware has no such command.
 ///
 /// Intervals are rounded up to whole seconds and brought into 5 to 127 s; firmware 2.3.2 uses 30 s
 /// whatever was asked. Buzzes become the nearest of 100, 300 and 500 ms.
@@ -93,6 +101,7 @@ pub fn encode(command: &LinkCommand) -> Option<Write> {
         LinkCommand::StopPhotos => (Characteristic::PhotoControl, 0),
         LinkCommand::PhotoEvery(interval) => (Characteristic::PhotoControl, interval_seconds(*interval)),
         LinkCommand::Vibrate(duration) => (Characteristic::Haptic, haptic_level(*duration)),
+        LinkCommand::Camera { .. } | LinkCommand::Microphone(_) | LinkCommand::Show { .. } => return None,
     };
     Some(Write { characteristic, value: vec![byte] })
 }
@@ -140,30 +149,5 @@ fn battery(value: &[u8]) -> Result<u8, DropReason> {
         [percent @ 0..=100] => Ok(percent),
         [_] => Err(DropReason::UnknownValue),
         _ => Err(DropReason::Malformed),
-    }
-}
-
-/// Events not yet polled, at most [`MAX_EVENTS`].
-#[derive(Debug, Default)]
-struct Events {
-    queue: VecDeque<LinkEvent>,
-}
-
-impl Events {
-    /// Freshness over completeness: the oldest makes room, and leaves the news that something was lost.
-    fn push(&mut self, event: LinkEvent) {
-        if self.queue.len() == MAX_EVENTS {
-            self.queue.drain(..2);
-            self.queue.push_front(LinkEvent::Dropped(DropReason::Overflow));
-        }
-        self.queue.push_back(event);
-    }
-
-    fn push_result(&mut self, result: Result<LinkEvent, DropReason>) {
-        self.push(result.unwrap_or_else(LinkEvent::Dropped));
-    }
-
-    fn drop_because(&mut self, reason: DropReason) {
-        self.push(LinkEvent::Dropped(reason));
     }
 }

@@ -14,20 +14,17 @@ pub const ANSWER_TEXT_SERVICE: u128 = 0x7B1D_0001_6C61_7373_642D_676C_6173_7365;
 pub const BATTERY_SERVICE: u128 = sig(0x180F);
 /// Device Information service of the Bluetooth SIG: `180A`.
 pub const DEVICE_INFORMATION_SERVICE: u128 = sig(0x180A);
-/// Firmware revision string, `2A26` in the Device Information service: see [`super::Firmware`].
+/// Firmware revision string, `2A26` in the Device Information service: see [`super::omi::Firmware`].
 pub const FIRMWARE_REVISION: u128 = sig(0x2A26);
 
-/// Every characteristic that the link uses.
-pub const CHARACTERISTICS: [Characteristic; 8] = [
-    Characteristic::Audio,
-    Characteristic::Codec,
-    Characteristic::PhotoData,
-    Characteristic::PhotoControl,
-    Characteristic::Button,
-    Characteristic::Haptic,
-    Characteristic::BatteryLevel,
-    Characteristic::AnswerText,
-];
+/// Service of Brilliant's Frame: `7A230001-5475-A6A4-654C-8431F6AD49C4`.
+pub const FRAME_SERVICE: u128 = 0x7A23_0001_5475_A6A4_654C_8431_F6AD_49C4;
+/// Nordic's UART service, which Even's G1 uses: `6E400001-B5A3-F393-E0A9-E50E24DCCA9E`.
+pub const EVEN_SERVICE: u128 = 0x6E40_0001_B5A3_F393_E0A9_E50E_24DC_CA9E;
+/// Service of Mentra's glasses: `00004860-0000-1000-8000-00805F9B34FB`.
+pub const MENTRA_SERVICE: u128 = sig(0x4860);
+/// Service of the gateway's own open profile: `7B1D0010-6C61-7373-642D-676C61737365`.
+pub const OPEN_SERVICE: u128 = 0x7B1D_0010_6C61_7373_642D_676C_6173_7365;
 
 /// Returns the UUID of a characteristic.
 pub const fn of(characteristic: Characteristic) -> u128 {
@@ -40,12 +37,15 @@ pub const fn of(characteristic: Characteristic) -> u128 {
         Characteristic::Haptic => 0xCAB1_AB96_2EA5_4F4D_BB56_874B_72CF_C984,
         Characteristic::BatteryLevel => sig(0x2A19),
         Characteristic::AnswerText => 0x7B1D_0002_6C61_7373_642D_676C_6173_7365,
+        Characteristic::FrameTx => FRAME_SERVICE + (1 << 96),
+        Characteristic::FrameRx => FRAME_SERVICE + (2 << 96),
+        Characteristic::EvenTx(_) => EVEN_SERVICE + (1 << 96),
+        Characteristic::EvenRx(_) => EVEN_SERVICE + (2 << 96),
+        Characteristic::MentraTx => sig(0x71FF),
+        Characteristic::MentraRx => sig(0x70FF),
+        Characteristic::OpenControl => OPEN_SERVICE + (1 << 96),
+        Characteristic::OpenData => OPEN_SERVICE + (2 << 96),
     }
-}
-
-/// Returns the characteristic with this UUID.
-pub fn characteristic(uuid: u128) -> Option<Characteristic> {
-    CHARACTERISTICS.into_iter().find(|characteristic| of(*characteristic) == uuid)
 }
 
 /// Returns the full UUID of a 16-bit one (Bluetooth Core 5.4, Vol 3, Part B, 2.5.1).
