@@ -140,6 +140,28 @@ def dynamic() -> None:
     g.save("dynamic-pictures", [(TensorProto.FLOAT, [1, 3, 5, 6])], (y, TensorProto.FLOAT))
 
 
+def chain() -> None:
+    """Convolutions whose input is quantised at each run, one behind the other: numbers stay with channels last."""
+    g = Graph()
+
+    def conv(x: str, inputs: int, outputs: int, side: int) -> str:
+        levels, scale, zero = g.node("DynamicQuantizeLinear", x, outputs=3)
+        weights = g.constant(random.integers(-127, 128, (outputs, inputs, side, side)).astype(np.int8))
+        sums = g.node("ConvInteger", levels, weights, zero, pads=[side // 2] * 4)
+        scale = g.node("Mul", scale, g.constant(np.float32(0.005)))
+        y = g.node("Mul", g.node("Cast", sums, to=TensorProto.FLOAT), scale)
+        return g.node("Add", y, g.constant(random.normal(size=(1, outputs, 1, 1)).astype(np.float32)))
+
+    a = conv("x0", 3, 5, 3)
+    a = g.node("Mul", a, g.node("Sigmoid", a))
+    b = conv(a, 5, 5, 1)
+    # Read as it is, too.
+    b = g.node("Add", g.node("Mul", g.node("Sigmoid", b), b), g.node("Add", a, b))
+    y = g.rounded(conv(b, 5, 4, 3), 0.05, 128)
+    y = g.rounded(g.node("Conv", y, g.weights(3, 4, 1, 1), g.bias(3)), 0.05, 128)
+    g.save("dynamic-chain", [(TensorProto.FLOAT, [1, 3, 6, 7])], (y, TensorProto.FLOAT))
+
+
 def transformer(opset: int) -> None:
     """Layer normalisation and activations, spelled out in the ways of exporters, or as the operations of later opsets."""
     g = Graph()
@@ -210,3 +232,4 @@ transformer(13)
 transformer(20)
 pools()
 shares()
+chain()

@@ -18,7 +18,7 @@ const PANEL: usize = 64;
 /// first, so that all channels of a pixel lie side by side.
 const WIDE: usize = 8;
 
-/// A convolution in f32 from channels second to channels last.
+/// A convolution in f32 to channels last, of a picture or of a line.
 ///
 /// What an output pixel sees is laid out by channel, row and column where rows of the window are wide, else by row,
 /// column and channel; so are the weights.
@@ -27,8 +27,9 @@ pub(crate) struct ConvolveFloat {
     window: Window,
     /// Channels, rows and columns of the input.
     input: [usize; 3],
-    /// Shape of the input's memory.
+    /// Shape of the input's memory, channels second or last.
     memory: Vec<usize>,
+    is_last: bool,
     output_channels: usize,
     bias: Vec<f32>,
     /// `[panels, depth, PANEL]`
@@ -36,13 +37,15 @@ pub(crate) struct ConvolveFloat {
 }
 
 impl ConvolveFloat {
-    /// `weights` come by output channel, input channel, row and column; `memory` is the input's shape as ONNX has it.
+    /// `weights` come by output channel, input channel, row and column; `memory` is the input's shape: as ONNX has it, or
+    /// with channels last.
     pub(crate) fn new(
         weights: &[f32],
         bias: Vec<f32>,
         window: Window,
         input: [usize; 3],
         memory: Vec<usize>,
+        is_last: bool,
     ) -> Self {
         let output_channels = bias.len();
         let depth = input[0] * window.taps();
@@ -59,12 +62,20 @@ impl ConvolveFloat {
                 }
             }
         }
-        Self { window, input, memory, output_channels, bias, weights: packed }
+        Self { window, input, memory, is_last, output_channels, bias, weights: packed }
     }
 
-    fn shape(&self) -> [usize; 4] {
-        let [rows, columns] = self.window.output([self.input[1], self.input[2]]).unwrap_or_default();
-        [1, rows, columns, self.output_channels]
+    /// Rows and columns of the output.
+    fn size(&self) -> [usize; 2] {
+        self.window.output([self.input[1], self.input[2]]).unwrap_or_default()
+    }
+
+    fn shape(&self) -> Vec<usize> {
+        let [rows, columns] = self.size();
+        match self.memory.len() {
+            3 => vec![1, columns, self.output_channels],
+            _ => vec![1, rows, columns, self.output_channels],
+        }
     }
 
     /// Lays out what one output pixel sees of an input with channels last.
@@ -126,7 +137,7 @@ impl ConvolveFloat {
 
     /// Lays out what some output pixels see.
     fn seen(&self, input: &[f32], pixels: Range<usize>) -> Vec<f32> {
-        let columns = self.shape()[2];
+        let [_, columns] = self.size();
         let mut seen = vec![0.0; pixels.len() * self.depth()];
         for (pixel, to) in pixels.zip(seen.chunks_exact_mut(self.depth())) {
             match is_wide(&self.window) {
@@ -160,7 +171,8 @@ impl ConvolveFloat {
     }
 }
 
-fn is_wide(window: &Window) -> bool {
+/// Returns whether the layer wants an input with channels second.
+pub(crate) fn is_wide(window: &Window) -> bool {
     window.size[1] >= WIDE
 }
 
@@ -178,12 +190,12 @@ impl Layer for ConvolveFloat {
         let shape = self.shape();
         let mut input = floats(&inputs[0])?;
         let mut turned = Vec::new();
-        if !is_wide(&self.window) {
+        if !is_wide(&self.window) && !self.is_last {
             turned.resize(input.len(), 0.0);
             transpose(input, self.input[0], input.len() / self.input[0].max(1), &mut turned);
             input = &turned;
         }
-        let pixels = shape[1] * shape[2];
+        let pixels = self.size().iter().product();
         let mut output = unwritten::<f32>(&shape)?;
         let mut view = output.try_as_plain_ram_mut()?;
         let values = view.as_slice_mut::<f32>()?;
@@ -243,10 +255,22 @@ mod tests {
             let [rows, columns] = window.output([height, width]).unwrap();
             let memory = vec![1, channels, height, width];
             let tensor = Tensor::from_shape(&memory, &values).unwrap();
-            let layer = ConvolveFloat::new(&weights, bias.clone(), window.clone(), input, memory);
+            let layer = ConvolveFloat::new(&weights, bias.clone(), window.clone(), input, memory, false);
             let output = layer.run(&[tensor.into()]).unwrap();
             assert_eq!(output.shape(), [1, rows, columns, outputs]);
             let output = output.try_as_plain_ram().unwrap().as_slice::<f32>().unwrap().to_vec();
+            if !is_wide(&window) {
+                // The same with channels last, as a line where it is one.
+                let mut turned = vec![0.0; values.len()];
+                transpose(&values, channels, height * width, &mut turned);
+                let picture = [1, height, width, channels];
+                let memory = if height == 1 { [1, width, channels].to_vec() } else { picture.to_vec() };
+                let tensor = Tensor::from_shape(&memory, &turned).unwrap();
+                let layer = ConvolveFloat::new(&weights, bias.clone(), window.clone(), input, memory, true);
+                let last = layer.run(&[tensor.into()]).unwrap();
+                assert_eq!(last.shape().len(), if height == 1 { 3 } else { 4 });
+                assert_eq!(last.try_as_plain_ram().unwrap().as_slice::<f32>().unwrap(), output);
+            }
             for (at, value) in output.into_iter().enumerate() {
                 let (pixel, channel) = (at / outputs, at % outputs);
                 let mut expected = bias[channel];

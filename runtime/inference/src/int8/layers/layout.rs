@@ -2,7 +2,6 @@
 
 use std::ops::Range;
 
-use tract_onnx::prelude::IntoTensor as _;
 use tract_onnx::tract_core::internal::{DatumType, TDim, TValue, TVec, Tensor, TractResult, ensure};
 
 use super::super::kernels::{self, Isa, Lines, unwritten};
@@ -289,30 +288,6 @@ impl Layer for ChannelsSecond {
         for_pictures(shape[0], input, view.as_slice_mut::<f32>()?, |input, output| {
             transpose(input, input.len() / channels, channels, output);
         });
-        Ok(output)
-    }
-}
-
-/// Numbers of one row lose the axis of rows: `[1, channels, 1, columns]` becomes `[1, channels, columns]`.
-#[derive(Clone, Debug)]
-pub(crate) struct DropRow;
-
-impl Layer for DropRow {
-    fn name(&self) -> &'static str {
-        "ReshapeF32"
-    }
-
-    fn output(&self, inputs: &[(DatumType, TVec<TDim>)]) -> TractResult<(DatumType, TVec<TDim>)> {
-        let mut shape = inputs[0].1.clone();
-        ensure!(shape.len() == 4 && sides(&shape)?[2] == 1, "{shape:?} has not one row");
-        shape.remove(2);
-        Ok((DatumType::F32, shape))
-    }
-
-    fn run(&self, inputs: &[TValue]) -> TractResult<Tensor> {
-        let shape = inputs[0].shape();
-        let mut output = inputs[0].clone().into_tensor();
-        output.set_shape(&[shape[0], shape[1], shape[3]])?;
         Ok(output)
     }
 }

@@ -24,13 +24,13 @@ use super::kernels::Activation;
 
 pub(crate) use self::attention::{MultiplyMatrices, Softmax};
 pub(crate) use self::convolve::{Convolve, ConvolveDepthwise, ConvolveDynamic, Finish};
-pub(crate) use self::convolve_float::ConvolveFloat;
+pub(crate) use self::convolve_float::{ConvolveFloat, is_wide};
 pub(crate) use self::elementwise::{
     AddLevels, CombineTables, Dequantise, DequantiseWeights, LookUp, Quantise, QuantiseDynamic, Spread,
 };
 pub(crate) use self::floats::{Activate, Normalise};
 pub(crate) use self::heads::Attention;
-pub(crate) use self::layout::{ChannelsSecond, Concatenate, DropRow, Part, Permute, Relabel, Slice};
+pub(crate) use self::layout::{ChannelsSecond, Concatenate, Part, Permute, Relabel, Slice};
 pub(crate) use self::pool::{AveragePool, MaxPool, UpsampleNearest};
 
 /// One layer. Shapes are those of the memory: channels last where a tensor has any.

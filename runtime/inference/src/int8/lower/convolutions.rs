@@ -5,10 +5,10 @@ use std::sync::Arc;
 use tract_onnx::pb::NodeProto;
 use tract_onnx::tract_core::internal::{DatumType, TractResult};
 
-use super::super::layers::{ConvolveFloat, DropRow, MaxPool, UpsampleNearest};
+use super::super::layers::{ConvolveFloat, MaxPool, Spread, UpsampleNearest, is_wide};
 use super::super::window::Window;
 use super::Lowering;
-use super::value::{Layout, Levels, Mean, Stored, Sums, Value};
+use super::value::{Layout, Levels, Mean, Stored, Sums, Value, in_layout};
 use super::weights::{Filter, Weights, numbers};
 use crate::attributes::Attributes;
 
@@ -69,15 +69,15 @@ impl Lowering<'_> {
         let (Some(bias), Some(weights)) = (self.bias(node.input.get(2), *outputs), numbers(&kernel)) else {
             return Ok(false);
         };
-        let numbers = self.number_outlet(&node.input[0])?;
-        let layer =
-            ConvolveFloat::new(&weights, bias, window, [channels, input[0], input[1]], memory.clone());
+        let layout = if is_wide(&window) { Layout::Natural } else { Layout::ChannelsLast };
+        let (numbers, spread) = self.numbers_for(&node.input[0], layout)?;
+        let is_last = layout == Layout::ChannelsLast && spread == Spread::Same;
+        let size = [channels, input[0], input[1]];
+        let memory = if is_last { in_layout(&memory, layout) } else { memory.clone() };
+        let layer = ConvolveFloat::new(&weights, bias, window, size, memory, is_last);
         let output = &node.output[0];
         let outlet = self.emit(output, layer, &[numbers])?;
-        let mut outlet = self.channels_second(outlet, output)?;
-        if shape.len() == 3 {
-            outlet = self.emit(output, DropRow, &[outlet])?;
-        }
+        let outlet = self.channels_second(outlet, output)?;
         self.floats.insert(output.clone(), outlet);
         Ok(true)
     }

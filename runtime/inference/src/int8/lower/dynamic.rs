@@ -7,7 +7,7 @@ use tract_onnx::tract_core::internal::{OutletId, TractResult};
 use tract_onnx::tract_hir::ops::source::Source;
 
 use super::super::conv::Convolution;
-use super::super::layers::{ConvolveDynamic, QuantiseDynamic, Spread};
+use super::super::layers::{ConvolveDynamic, QuantiseDynamic};
 use super::super::window::Window;
 use super::Lowering;
 use super::convolutions::{filter, linear_filter};
@@ -168,9 +168,8 @@ impl Lowering<'_> {
             _ => tract_onnx::tract_core::internal::bail!("{} scales for {outputs} channels", scales.len()),
         };
         let bias = self.added_bias(&node.output[0], outputs, product.picture.is_some());
-        let spread = if product.picture.is_some() { Spread::Channels } else { Spread::Same };
-        let numbers = self.number_outlet(activation)?;
-        let (levels, range) = self.dynamic_levels(activation, numbers, spread)?;
+        let layout = if product.picture.is_some() { Layout::ChannelsLast } else { Layout::Natural };
+        let (levels, range) = self.dynamic_levels(activation, layout)?;
         let levels_of_weights = product.filter.levels();
         let convolution = Convolution::new(&levels_of_weights, product.window.clone());
         let zeros = vec![0.0; outputs];
@@ -232,13 +231,8 @@ impl Lowering<'_> {
     }
 
     /// Quantises a tensor once for all its readers.
-    fn dynamic_levels(
-        &mut self,
-        name: &str,
-        activation: OutletId,
-        spread: Spread,
-    ) -> TractResult<(OutletId, OutletId)> {
-        let layout = if spread == Spread::Channels { Layout::ChannelsLast } else { Layout::Natural };
+    fn dynamic_levels(&mut self, name: &str, layout: Layout) -> TractResult<(OutletId, OutletId)> {
+        let (activation, spread) = self.numbers_for(name, layout)?;
         if let Some(found) = self.dynamic_inputs.get(&(activation, layout)) {
             return Ok(*found);
         }

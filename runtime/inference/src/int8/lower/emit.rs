@@ -89,16 +89,14 @@ impl Lowering<'_> {
     /// Quantises a tensor of numbers, channels last where it has rows and columns.
     pub(super) fn quantised_floats(
         &mut self,
-        outlet: OutletId,
+        input: &str,
         shape: Vec<usize>,
         table: &Table,
         of: &str,
     ) -> TractResult<Stored> {
         let target = target(table)?;
-        let (spread, layout) = match shape.len() {
-            4 => (Spread::Channels, Layout::ChannelsLast),
-            _ => (Spread::Same, Layout::Natural),
-        };
+        let layout = joined_layout(&shape);
+        let (outlet, spread) = self.numbers_for(input, layout)?;
         let rounding = target.rounding(f32::NEG_INFINITY, f32::INFINITY);
         let layer = Quantise { inverse_scale: 1.0 / target.scale, rounding, spread };
         Ok(Stored { outlet: self.emit(of, layer, &[outlet])?, shape, layout })
@@ -253,9 +251,19 @@ impl Lowering<'_> {
         }
     }
 
-    /// Brings numbers that lie with channels last into ONNX's layout.
+    /// Brings numbers that lie with channels last into ONNX's layout; both can be read from now on.
     pub(super) fn channels_second(&mut self, outlet: OutletId, of: &str) -> TractResult<OutletId> {
+        self.floats_last.insert(of.to_owned(), outlet);
         self.emit(of, ChannelsSecond, &[outlet])
+    }
+
+    /// Returns numbers that are to be quantised in a layout, and whether their channels have to be moved for it.
+    pub(super) fn numbers_for(&mut self, name: &str, layout: Layout) -> TractResult<(OutletId, Spread)> {
+        match (layout, self.floats_last.get(name)) {
+            (Layout::ChannelsLast, Some(last)) => Ok((*last, Spread::Same)),
+            (Layout::ChannelsLast, None) => Ok((self.number_outlet(name)?, Spread::Channels)),
+            (Layout::Natural, _) => Ok((self.number_outlet(name)?, Spread::Same)),
+        }
     }
 
     fn rounded_pair(&mut self, pair: &Pair, target: Target, of: &str) -> TractResult<Stored> {

@@ -94,6 +94,8 @@ struct Lowering<'a> {
     dynamic: HashMap<String, DynamicValue>,
     /// Tensors brought back to f32, or made in f32 by a layer.
     floats: HashMap<String, OutletId>,
+    /// The same with channels last, of those that a layer made so.
+    floats_last: HashMap<String, OutletId>,
     /// Levels in the other layout.
     converted: HashMap<(OutletId, Layout), Stored>,
     /// Look-ups that have happened.
@@ -130,6 +132,7 @@ impl<'a> Lowering<'a> {
             quantised: HashMap::new(),
             dynamic: HashMap::new(),
             floats: HashMap::new(),
+            floats_last: HashMap::new(),
             converted: HashMap::new(),
             settled: HashMap::new(),
             dynamic_inputs: HashMap::new(),
@@ -224,10 +227,7 @@ impl<'a> Lowering<'a> {
                 levels.stored
             }
             Some(value) => self.rounded(&value, &table, output)?,
-            None => {
-                let outlet = self.floats.get(input).copied().unwrap_or(self.outlets[input]);
-                self.quantised_floats(outlet, shape, &table, output)?
-            }
+            None => self.quantised_floats(input, shape, &table, output)?,
         };
         self.quantised.insert(output.clone(), Quantised { stored, through, signed });
         Ok(true)

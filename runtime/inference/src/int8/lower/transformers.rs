@@ -112,7 +112,11 @@ impl Lowering<'_> {
             return Ok(false);
         }
         let output = &node.output[0];
-        let before = self.number_outlet(&input)?;
+        let last = self.floats_last.get(&input).copied();
+        let before = match last {
+            Some(last) => last,
+            None => self.number_outlet(&input)?,
+        };
         // What reads the numbers themselves is the activation alone: twice, or once as an operation of its own.
         let readers = self.consumers.get(&*input).map_or(0, Vec::len);
         let own = readers == if node.op_type == "Gelu" { 1 } else { 2 };
@@ -128,6 +132,7 @@ impl Lowering<'_> {
             }
             None => self.emit(output, Activate(activation), &[before])?,
         };
+        let outlet = if last.is_some() { self.channels_second(outlet, output)? } else { outlet };
         self.floats.insert(output.clone(), outlet);
         Ok(true)
     }
