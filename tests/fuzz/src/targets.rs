@@ -81,6 +81,7 @@ fn event_kind(event: &LinkEvent) -> &'static str {
         }
         LinkEvent::Codec(_) => "codec",
         LinkEvent::Button(_) => "button",
+        LinkEvent::Motion(_) => "motion",
         LinkEvent::Dropped(reason) => reason.label(),
     }
 }
