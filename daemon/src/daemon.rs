@@ -17,7 +17,7 @@ use tokio::task::JoinHandle;
 use crate::accelerators;
 use crate::broker::Broker;
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{Config, GlassesKind};
 use crate::control::{self, Control};
 use crate::event_loop::{self, Event, MAX_EVENTS, Sources};
 use crate::io::{BrokerReach, Io, IoState, Observation};
@@ -94,23 +94,28 @@ impl Daemon {
         } else {
             Some(control::spawn(&config.gateway.control_socket, events.clone())?)
         };
+        let mut links: BTreeMap<GlassesId, mpsc::Sender<Write>> = BTreeMap::new();
+        let (simulated, real): (Vec<_>, Vec<_>) =
+            config.glasses.iter().cloned().partition(|glasses| glasses.kind == GlassesKind::Simulated);
         #[cfg(feature = "demo")]
         let mut directions = BTreeMap::new();
         #[cfg(feature = "demo")]
-        let mut links: BTreeMap<GlassesId, mpsc::Sender<Write>> = BTreeMap::new();
-        #[cfg(feature = "demo")]
-        for glasses in &config.glasses {
-            let crate::config::GlassesKind::Simulated = glasses.kind;
+        for glasses in &simulated {
             let link = crate::links::simulated::spawn(glasses, events.clone(), clock);
             links.insert(glasses.name.clone(), link.writes);
             directions.insert(glasses.name.clone(), link.directions);
             tasks.push(link.task);
         }
         #[cfg(not(feature = "demo"))]
-        let links = {
-            anyhow::ensure!(config.glasses.is_empty(), "this glassd was built without simulated glasses");
-            BTreeMap::<GlassesId, mpsc::Sender<Write>>::new()
-        };
+        anyhow::ensure!(simulated.is_empty(), "this glassd was built without simulated glasses");
+        #[cfg(feature = "bluetooth")]
+        {
+            let bluetooth = crate::links::bluetooth::spawn(&real, &events, clock);
+            links.extend(bluetooth.writes);
+            tasks.extend(bluetooth.tasks);
+        }
+        #[cfg(not(feature = "bluetooth"))]
+        anyhow::ensure!(real.is_empty(), "this glassd was built without Bluetooth");
 
         if !opened.queries.is_empty() {
             tracing::info!(count = opened.queries.len(), "queries of the last run are taken up again");

@@ -109,8 +109,10 @@ const GLASSES: &str = "\
 # [[glasses]]
 # # Name in MQTT topics: 1 to 32 of a-z, 0-9, '-', '_'.
 # name = \"left-desk\"
-# # \"simulated\": the simulator's glasses, in a world of their own.
-# kind = \"simulated\"
+# # \"omi\": Omi, OpenGlass or OmiGlass, over Bluetooth; \"simulated\": the simulator's, in a world of their own.
+# kind = \"omi\"
+# # Their Bluetooth address; empty for the first such glasses that are heard.
+# address = \"\"
 # # Seed of that world.
 # seed = 0
 # # What the simulated radio carries, in bytes a second (1000 to 1000000).

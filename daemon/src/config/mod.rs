@@ -226,6 +226,9 @@ pub struct GlassesConfig {
     pub name: GlassesId,
     /// What they are.
     pub kind: GlassesKind,
+    /// Bluetooth address of real ones; empty for the first that are heard and speak the protocol.
+    #[serde(default)]
+    pub address: String,
     /// Seed of a simulated world.
     #[serde(default)]
     pub seed: u64,
@@ -245,4 +248,6 @@ const fn default_goodput() -> f64 {
 pub enum GlassesKind {
     /// The simulator's, speaking OmiGlass's protocol in a world of its own.
     Simulated,
+    /// Omi, OpenGlass or OmiGlass, over Bluetooth.
+    Omi,
 }

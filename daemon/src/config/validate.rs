@@ -75,10 +75,20 @@ pub fn validate(config: &Config) -> Vec<Problem> {
             let what = format!("{} of {} is not 1000 to 1000000", glasses.goodput_bytes_per_s, glasses.name);
             problems.push(Problem { key: "glasses.goodput_bytes_per_s".to_owned(), what });
         }
+        if !(glasses.address.is_empty() || is_address(&glasses.address)) {
+            let what = format!("{:?} of {} is not six pairs of hex digits with colons", glasses.address, glasses.name);
+            problems.push(Problem { key: "glasses.address".to_owned(), what });
+        }
     }
     if c.glasses.len() > glassd_core::gateway::MAX_GLASSES {
         let what = format!("{} pairs, at most {}", c.glasses.len(), glassd_core::gateway::MAX_GLASSES);
         problems.push(Problem { key: "glasses".to_owned(), what });
     }
     problems
+}
+
+/// A Bluetooth address as `C0:11:22:33:44:55`.
+fn is_address(text: &str) -> bool {
+    let is_pair = |pair: &str| pair.len() == 2 && pair.bytes().all(|digit| digit.is_ascii_hexdigit());
+    text.split(':').count() == 6 && text.split(':').all(is_pair)
 }

@@ -122,6 +122,7 @@ fn config(args: &DemoArgs, state_dir: PathBuf) -> Config {
     let glasses = |(index, name): (usize, &&str)| GlassesConfig {
         name: name.parse().expect("a legal name"),
         kind: GlassesKind::Simulated,
+        address: String::new(),
         seed: args.seed + index as u64,
         goodput_bytes_per_s: RadioSettings::default().goodput,
     };

@@ -1,0 +1,110 @@
+//! Links over Bluetooth Low Energy, through BlueZ: [finding](search) glasses, [talking](device) to them until the link is
+//! lost, and beginning again.
+//!
+//! What BlueZ and btleplug do not say is watched for here: streams that do not end when the link does, a bluetoothd
+//! that was killed, firmware that hangs, and connects that go on in the background after they have failed.
+
+mod bus;
+mod device;
+mod search;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use btleplug::api::{Central as _, Manager as _};
+use btleplug::platform::{Adapter, Manager};
+use futures_util::StreamExt as _;
+use glassd_core::GlassesId;
+use glassd_core::link::Write;
+use tokio::sync::{broadcast, mpsc, watch};
+use tokio::task::JoinHandle;
+
+use self::bus::News;
+use self::device::Device;
+use self::search::Search;
+use crate::clock::Clock;
+use crate::config::GlassesConfig;
+use crate::daemon::MAX_WRITES;
+use crate::event_loop::Event;
+
+/// News of the radio that wait for a link. Full-queue rule: the oldest goes, and the link looks for itself.
+const MAX_NEWS: usize = 64;
+/// How long to wait before asking again for an adapter that is not there.
+const NO_ADAPTER: std::time::Duration = std::time::Duration::from_secs(2);
+
+/// What all links share.
+#[derive(Clone)]
+struct Radio {
+    adapter: watch::Receiver<Option<Adapter>>,
+    news: broadcast::Sender<News>,
+    search: Arc<Search>,
+}
+
+/// Running links.
+pub struct Links {
+    /// Takes GATT writes for each pair of glasses.
+    pub writes: BTreeMap<GlassesId, mpsc::Sender<Write>>,
+    /// End when the daemon's loop does.
+    pub tasks: Vec<JoinHandle<()>>,
+}
+
+/// Starts a link for each pair of glasses.
+pub fn spawn(glasses: &[GlassesConfig], events: &mpsc::Sender<Event>, clock: Clock) -> Links {
+    let mut links = Links { writes: BTreeMap::new(), tasks: Vec::new() };
+    if glasses.is_empty() {
+        return links;
+    }
+    let (adapter, current) = watch::channel(None);
+    let (news, _) = broadcast::channel(MAX_NEWS);
+    let radio = Radio { adapter: current, news: news.clone(), search: Arc::new(Search::default()) };
+    links.tasks.push(tokio::spawn(bus::watch(news.clone())));
+    links.tasks.push(tokio::spawn(keep_adapter(adapter, news)));
+    for config in glasses {
+        let (writes, writes_in) = mpsc::channel(MAX_WRITES);
+        let device = Device::new(config, radio.clone(), events.clone(), clock);
+        links.writes.insert(config.name.clone(), writes);
+        links.tasks.push(tokio::spawn(device.run(writes_in)));
+    }
+    links
+}
+
+/// Waits for an adapter, which outlives restarts of bluetoothd, and tells its news: its stream is read by one task
+/// only, for each reader has a queue of its own that grows without bound.
+async fn keep_adapter(current: watch::Sender<Option<Adapter>>, news: broadcast::Sender<News>) {
+    let mut told = false;
+    loop {
+        match adapter().await {
+            Ok(adapter) => {
+                if let Ok(mut events) = adapter.events().await {
+                    let name = name(&adapter).await;
+                    tracing::info!(adapter = %name, "Bluetooth is there");
+                    current.send_replace(Some(adapter));
+                    told = false;
+                    while let Some(event) = events.next().await {
+                        if let Some(one) = News::of(&event) {
+                            // Without a link nobody listens.
+                            let _ = news.send(one);
+                        }
+                    }
+                    current.send_replace(None);
+                }
+            }
+            Err(reason) if !told => {
+                tracing::warn!(%reason, "no Bluetooth: glasses wait until there is an adapter");
+                told = true;
+            }
+            Err(_) => {}
+        }
+        tokio::time::sleep(NO_ADAPTER).await;
+    }
+}
+
+async fn adapter() -> Result<Adapter, String> {
+    let manager = Manager::new().await.map_err(|error| format!("no system bus: {error}"))?;
+    let adapters = manager.adapters().await.map_err(|error| format!("bluetoothd does not answer: {error}"))?;
+    adapters.into_iter().next().ok_or_else(|| "bluetoothd knows no adapter".to_owned())
+}
+
+async fn name(adapter: &Adapter) -> String {
+    adapter.adapter_info().await.unwrap_or_else(|_| "without a name".to_owned())
+}

@@ -1,0 +1,181 @@
+#!/usr/bin/env python3
+"""OmiGlass, played by Bumble: a stack that nobody here wrote.
+
+    glasses.py TRANSPORT [--address C0:11:22:33:44:55] [--photo FILE] [--security none|just-works|passkey|comparison]
+
+It does what firmware 2.3.2 does: photos when asked, in chunks of at most 200 bytes; 50 Opus packets a second; battery and
+device information. Lines on standard output tell what happens: `told HEX` for each answer that reaches it. Signals play
+what goes wrong: USR1 drops the link; STOP and CONT are a firmware that hangs.
+"""
+
+import argparse
+import asyncio
+import signal
+import struct
+import time
+
+from bumble import hci
+from bumble.core import UUID, AdvertisingData
+from bumble.device import Device, DeviceConfiguration
+from bumble.gatt import Characteristic, CharacteristicValue, Service
+from bumble.pairing import PairingConfig, PairingDelegate
+from bumble.transport import open_transport
+
+NAME = "OMI Glass"
+PACKETS_PER_S = 50
+CHUNK = 200
+Properties, Permissions = Characteristic.Properties, Characteristic.Permissions
+
+
+def omi(number: int) -> str:
+    return f"19B100{number:02X}-E8F2-537E-4F6C-D104768A1214"
+
+
+def say(*words: object) -> None:
+    print(f"{time.monotonic():.3f}", *words, flush=True)
+
+
+class Wearer(PairingDelegate):
+    """Whoever holds the glasses while they are paired."""
+
+    def __init__(self, capability: int, passkey: int):
+        super().__init__(io_capability=capability)
+        self.passkey = passkey
+
+    async def generate_passkey(self) -> int:
+        return self.passkey
+
+    async def display_number(self, number: int, digits: int) -> None:
+        say("shows", f"{number:0{digits}}")
+
+    async def compare_numbers(self, number: int, digits: int) -> bool:
+        say("compares", f"{number:0{digits}}")
+        return True
+
+    async def confirm(self, auto: bool = False) -> bool:
+        return True
+
+
+class Glasses:
+    def __init__(self, device: Device, photo: bytes, is_secured: bool):
+        self.device, self.jpeg = device, photo
+        self.connection, self.tasks, self.gone_at = None, [], 0.0
+        self.packet = 0
+        readable = Permissions.READABLE | (Permissions.READ_REQUIRES_ENCRYPTION if is_secured else 0)
+        notify, read, write = Properties.NOTIFY, Properties.READ, Properties.WRITE
+        writable = Permissions.WRITEABLE
+        self.audio = Characteristic(omi(1), notify | read, Permissions.READABLE, b"")
+        self.photo = Characteristic(omi(5), notify | read, Permissions.READABLE, b"")
+        self.battery = Characteristic(UUID.from_16_bits(0x2A19), notify | read, Permissions.READABLE, bytes([87]))
+        control = CharacteristicValue(write=self.controlled)
+        buzz = CharacteristicValue(write=lambda _, value: say("buzzes", value.hex()))
+        answer = CharacteristicValue(write=lambda _, value: say("told", value.hex()))
+        device.add_services([
+            Service(omi(0), [
+                self.audio,
+                Characteristic(omi(2), read, readable, bytes([20])),
+                self.photo,
+                Characteristic(omi(6), write | Properties.WRITE_WITHOUT_RESPONSE, writable, control),
+            ]),
+            Service("CAB1AB95-2EA5-4F4D-BB56-874B72CFC984",
+                    [Characteristic("CAB1AB96-2EA5-4F4D-BB56-874B72CFC984", write, writable, buzz)]),
+            Service("7B1D0001-6C61-7373-642D-676C61737365",
+                    [Characteristic("7B1D0002-6C61-7373-642D-676C61737365", write, writable, answer)]),
+            Service(UUID.from_16_bits(0x180F), [self.battery]),
+            Service(UUID.from_16_bits(0x180A),
+                    [Characteristic(UUID.from_16_bits(0x2A26), read, Permissions.READABLE, b"2.3.2")]),
+        ])
+        device.on("connection", self.connected)
+
+    def connected(self, connection) -> None:
+        self.connection = connection
+        say("connected")
+        connection.on("disconnection", self.disconnected)
+        connection.on("pairing", lambda keys: say("paired"))
+        connection.on("pairing_failure", lambda reason: say("pairing failed", reason))
+        self.tasks = [asyncio.ensure_future(self.speak())]
+
+    def disconnected(self, reason: int) -> None:
+        say("disconnected", reason)
+        self.connection, self.gone_at = None, time.monotonic()
+        for task in self.tasks:
+            task.cancel()
+
+    def drop(self) -> None:
+        if self.connection:
+            asyncio.ensure_future(self.connection.disconnect())
+
+    async def speak(self) -> None:
+        due = time.monotonic()
+        while self.connection:
+            wants = (self.device.gatt_server.subscribers.get(self.connection) or {}).get(self.audio.handle, b"\0")[0] & 1
+            if wants:
+                frame = struct.pack("<HB", self.packet & 0xFFFF, 0) + self.packet.to_bytes(4, "little") * 20
+                await self.device.notify_subscriber(self.connection, self.audio, frame)
+                self.packet += 1
+            due += 1 / PACKETS_PER_S
+            await asyncio.sleep(max(0.0, due - time.monotonic()))
+
+    async def shoot(self) -> None:
+        connection = self.connection
+        chunk = min(CHUNK, connection.att_mtu - 5)
+        # The first chunk has the orientation in the place of one byte.
+        values = [b"\0\0\0" + self.jpeg[: chunk - 1]]
+        rest = self.jpeg[chunk - 1 :]
+        values += [struct.pack("<H", at // chunk + 1) + rest[at : at + chunk] for at in range(0, len(rest), chunk)]
+        for number, value in enumerate([*values, b"\xff\xff"]):
+            await self.device.notify_subscriber(connection, self.photo, value)
+            if number % 8 == 7:
+                await self.drained()
+        await self.drained()
+        say("photo", len(self.jpeg))
+
+    async def drained(self) -> None:
+        """Lets what the controller has not sent yet go out."""
+        queue = self.device.host.get_data_packet_queue(self.connection.handle) if self.connection else None
+        if queue:
+            await queue.drain(self.connection.handle)
+
+    def controlled(self, _, value: bytes) -> None:
+        if value == b"\xff":
+            self.tasks.append(asyncio.ensure_future(self.shoot()))
+
+
+async def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("transport")
+    parser.add_argument("--address", default="C0:11:22:33:44:55")
+    parser.add_argument("--photo", default="/share/guest/photo.jpg")
+    parser.add_argument("--security", default="none", choices=["none", "just-works", "passkey", "comparison"])
+    parser.add_argument("--passkey", type=int, default=123456)
+    arguments = parser.parse_args()
+    async with await open_transport(arguments.transport) as (source, sink):
+        settings = DeviceConfiguration(name=NAME, address=hci.Address(arguments.address))
+        device = Device.from_config_with_hci(settings, source, sink)
+        capability = {
+            "passkey": PairingDelegate.DISPLAY_OUTPUT_ONLY,
+            "comparison": PairingDelegate.DISPLAY_OUTPUT_AND_YES_NO_INPUT,
+        }.get(arguments.security, PairingDelegate.NO_OUTPUT_NO_INPUT)
+        is_guarded = arguments.security in ("passkey", "comparison")
+        device.pairing_config_factory = lambda _: PairingConfig(
+            sc=True, mitm=is_guarded, bonding=True, delegate=Wearer(capability, arguments.passkey))
+        with open(arguments.photo, "rb") as file:
+            glasses = Glasses(device, file.read(), arguments.security != "none")
+        asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, glasses.drop)
+        await device.power_on()
+        services = AdvertisingData.COMPLETE_LIST_OF_128_BIT_SERVICE_CLASS_UUIDS
+        told = bytes(AdvertisingData([(AdvertisingData.FLAGS, bytes([6])), (services, bytes(UUID(omi(0))))]))
+        name = bytes(AdvertisingData([(AdvertisingData.COMPLETE_LOCAL_NAME, NAME.encode())]))
+        await device.start_advertising(auto_restart=True, advertising_data=told, scan_response_data=name,
+                                       advertising_interval_min=100, advertising_interval_max=100)
+        say("advertises")
+        # The virtual controller reports one advertisement each time that advertising is turned on, a real one all the
+        # time; so it is turned on again and again while nobody is connected.
+        while True:
+            await asyncio.sleep(0.4)
+            if glasses.connection is None and time.monotonic() - glasses.gone_at > 1:
+                for enable in (0, 1):
+                    await device.send_command(hci.HCI_LE_Set_Advertising_Enable_Command(advertising_enable=enable))
+
+
+asyncio.run(main())
