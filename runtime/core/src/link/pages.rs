@@ -104,7 +104,8 @@ fn lay_out(text: &str, screen: &Screen) -> Vec<Page> {
         .collect()
 }
 
-/// Appends the lines of a paragraph, at most `most`: words as long as they fit, longer ones cut.
+/// Appends the lines of a paragraph, at most `most`: words as long as they fit, longer ones cut. Of empty lines that
+/// follow each other one is enough.
 fn wrap(paragraph: &str, screen: &Screen, most: usize, lines: &mut Vec<String>) {
     let end = lines.len() + most;
     let space = (screen.advance)(' ');
@@ -133,7 +134,8 @@ fn wrap(paragraph: &str, screen: &Screen, most: usize, lines: &mut Vec<String>) 
             used += width;
         }
     }
-    if lines.len() < end {
+    let is_again = line.is_empty() && lines.last().is_some_and(String::is_empty);
+    if lines.len() < end && !is_again {
         lines.push(line);
     }
 }
