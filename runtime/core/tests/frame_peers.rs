@@ -69,7 +69,8 @@ fn use_it<D: Device>(air: &mut Air<D>) {
     air.command(&LinkCommand::Microphone(true)).expect("there is one");
     air.command(&LinkCommand::Camera { longest_side: 640, quality: 30 }).expect("it is adjustable");
     air.command(&LinkCommand::TakePhoto).expect("there is a camera");
-    air.show("The red ball lies left of \"the\" blue cube \\ für 漢.\nA second line. And more of it, so that it wraps.");
+    // Six lines, which take two chunks.
+    air.show(&format!("The red ball lies left of \"the\" blue cube \\ für 漢.\n{}", "illi".repeat(52)));
     air.command(&LinkCommand::Microphone(false)).expect("there is one");
     air.wait(Duration::from_secs(1));
 }
@@ -110,15 +111,15 @@ fn the_app_runs_on_lua_and_frame_msg_reads_it_as_we_do() {
         }
     }
     assert_eq!(rest.next(), None);
+    let [first, second, narrow @ ..] = &shown[..] else { panic!("{shown:?}") };
+    assert_eq!(first, "1 1 The red ball lies left of \"the\"");
+    assert_eq!(second, "1 61 blue cube \\ für 漢.");
+    let narrow: Vec<_> = narrow.iter().map(|line| line.split_at(6)).collect();
     assert_eq!(
-        shown,
-        [
-            "1 1 The red ball lies left of \"the\"",
-            "1 61 blue cube \\ für 漢.",
-            "1 121 A second line. And more of it, so",
-            "1 181 that it wraps.",
-        ]
+        narrow.iter().map(|(at, _)| *at).collect::<Vec<_>>(),
+        ["1 121 ", "1 181 ", "1 241 ", "1 301 "]
     );
+    assert_eq!(narrow.iter().map(|(_, text)| *text).collect::<String>(), "illi".repeat(52));
 
     let mut air = Air::connect(Profile::Frame(settings), Replay(answers));
     use_it(&mut air);

@@ -6,11 +6,9 @@ use super::super::pages::Pages;
 use super::super::{Abilities, CameraAbilities, LinkCommand, LinkEvent, Protocol, Unsupported, Write};
 use super::messages::Message;
 use super::settings::CaptureSettings;
-use super::talk::{Reply, Step, Talk};
+use super::talk::{Heard, Step, Talk};
 use super::taps::Taps;
-use super::{
-    Characteristic, DropReason, Events, MAX_VALUE, Messages, Settings, display, frame_msg, photo, sdk,
-};
+use super::{Characteristic, DropReason, Events, MAX_VALUE, Settings, display, photo, sdk};
 use crate::time::Timestamp;
 
 /// A photo begins within this time: the exposure settles for a second, then it is taken and compressed.
@@ -78,11 +76,7 @@ impl Connection {
     fn restart(&mut self, now: Timestamp) {
         self.forget();
         self.state = State::Starting;
-        let steps = match self.settings.messages {
-            Messages::FrameMsg => frame_msg::start(),
-            Messages::FrameSdk => sdk::start(),
-        };
-        self.talk.restart(steps, now);
+        self.talk.restart(self.settings.messages.start(), now);
     }
 
     /// Forgets what the Frame was doing.
@@ -118,32 +112,28 @@ impl Connection {
         }
     }
 
-    /// Returns whether the Frame would listen; the library of `frame-sdk` does not during a photo.
+    /// Returns whether the Frame would listen.
     fn is_free(&self) -> bool {
-        let is_busy = self.settings.messages == Messages::FrameSdk && self.photo_due.is_some();
+        let is_busy = self.settings.messages.are_lua() && self.photo_due.is_some();
         self.state == State::Ready && self.talk.is_idle() && !is_busy
     }
 
     fn next_steps(&mut self, now: Timestamp) -> Option<Vec<Step>> {
         let messages = self.settings.messages;
         if let Some(page) = self.pages.take_due(now) {
-            let steps = match messages {
-                Messages::FrameMsg => frame_msg::show(&page),
-                Messages::FrameSdk => sdk::show(&page),
-            };
-            return Some(self.interrupting(steps));
+            return Some(self.interrupting(messages.show(&page)));
         }
         if std::mem::take(&mut self.wants_photo) {
             self.photo_due = Some(now + CAPTURE_TIME);
-            let steps = match messages {
-                Messages::FrameMsg => frame_msg::take_photo(self.capture),
-                Messages::FrameSdk => sdk::take_photo(self.capture),
-            };
-            return Some(self.interrupting(steps));
+            return Some(self.interrupting(messages.take_photo(self.capture)));
         }
         if self.wants_microphone != self.hears {
             self.hears = self.wants_microphone;
-            return Some(self.switch_microphone());
+            let sound = self.hears.then_some(self.settings.sound);
+            if let Some(sound) = sound {
+                self.events.push(LinkEvent::Codec(sound.codec()));
+            }
+            return Some(messages.microphone(sound));
         }
         if self.asks_battery() && now >= self.battery_due {
             self.battery_due = now + BATTERY_TIME;
@@ -154,28 +144,16 @@ impl Connection {
 
     /// Makes room for these steps where the microphone would not let them through.
     fn interrupting(&mut self, steps: Vec<Step>) -> Vec<Step> {
-        if self.settings.messages == Messages::FrameSdk && std::mem::take(&mut self.hears) {
-            sdk::stop_microphone().into_iter().chain(steps).collect()
+        if self.settings.messages.are_lua() && std::mem::take(&mut self.hears) {
+            self.settings.messages.microphone(None).into_iter().chain(steps).collect()
         } else {
             steps
         }
     }
 
-    fn switch_microphone(&mut self) -> Vec<Step> {
-        let sound = self.hears.then_some(self.settings.sound);
-        if let Some(sound) = sound {
-            self.events.push(LinkEvent::Codec(sound.codec()));
-        }
-        match (self.settings.messages, sound) {
-            (Messages::FrameMsg, sound) => frame_msg::microphone(sound),
-            (Messages::FrameSdk, Some(sound)) => sdk::start_microphone(sound),
-            (Messages::FrameSdk, None) => sdk::stop_microphone(),
-        }
-    }
-
     /// Returns whether the battery must be asked for, and can be.
     fn asks_battery(&self) -> bool {
-        self.settings.messages == Messages::FrameSdk && !self.hears
+        self.settings.messages.are_lua() && !self.hears
     }
 
     fn handle_message(&mut self, message: Message<'_>, now: Timestamp) {
@@ -184,8 +162,11 @@ impl Connection {
             Message::Acknowledgement(false) if self.talk.handle_acknowledgement(now) => self.give_up(now),
             Message::Acknowledgement(_) => self.events.drop_because(DropReason::Unexpected),
             Message::Text(text) => match self.talk.handle_text(text, now) {
-                Some(Reply::Battery) => self.handle_battery(text),
-                Some(Reply::Words(_) | Reply::None) => {}
+                Some(Heard::Words) => {}
+                Some(Heard::Battery(percent @ 0.0..=100.0)) => {
+                    self.events.push(LinkEvent::Battery(percent as u8));
+                }
+                Some(Heard::Battery(_)) => self.events.drop_because(DropReason::UnknownValue),
                 None => self.events.drop_because(DropReason::Unexpected),
             },
             // Of the app that ran before.
@@ -226,14 +207,6 @@ impl Connection {
             self.events.push(LinkEvent::Audio { frame: samples.to_vec(), lost_before: 0 });
         }
     }
-
-    /// Takes what Lua printed of the battery: a number, not always a whole one.
-    fn handle_battery(&mut self, text: &str) {
-        match text.parse::<f32>() {
-            Ok(percent @ 0.0..=100.0) => self.events.push(LinkEvent::Battery(percent as u8)),
-            _ => self.events.drop_because(DropReason::UnknownValue),
-        }
-    }
 }
 
 impl Protocol for Connection {
@@ -245,10 +218,7 @@ impl Protocol for Connection {
     fn handle_notification(&mut self, characteristic: Characteristic, value: &[u8], now: Timestamp) {
         let message = match characteristic {
             Characteristic::FrameRx if value.len() > MAX_VALUE => Err(DropReason::Malformed),
-            Characteristic::FrameRx => match self.settings.messages {
-                Messages::FrameMsg => frame_msg::decode(value),
-                Messages::FrameSdk => sdk::decode(value),
-            },
+            Characteristic::FrameRx => self.settings.messages.decode(value),
             _ => Err(DropReason::UnknownCharacteristic),
         };
         match message {

@@ -1,6 +1,66 @@
-//! What either set of messages says, once it is read.
+//! The two sets of messages, and what either says once it is read.
 
 use super::super::Motion;
+use super::super::pages::Page;
+use super::settings::CaptureSettings;
+use super::talk::Step;
+use super::{DropReason, Sound, frame_msg, sdk};
+
+/// Messages of the app on the Frame.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Messages {
+    /// Those of `frame_msg`: our own app is sent to the Frame at each connection.
+    #[default]
+    FrameMsg,
+    /// Those of `frame-sdk` 1.2.4, whose library must be on the Frame: the vendor's package leaves it there.
+    FrameSdk,
+}
+
+impl Messages {
+    /// Returns whether the Frame is told everything in Lua: then it takes no more while a function runs, and tells its
+    /// battery only if it is asked.
+    pub(super) fn are_lua(self) -> bool {
+        self == Self::FrameSdk
+    }
+
+    /// Makes the Frame ready for all else.
+    pub(super) fn start(self) -> Vec<Step> {
+        match self {
+            Self::FrameMsg => frame_msg::start(),
+            Self::FrameSdk => sdk::start(),
+        }
+    }
+
+    pub(super) fn take_photo(self, settings: CaptureSettings) -> Vec<Step> {
+        match self {
+            Self::FrameMsg => frame_msg::take_photo(settings),
+            Self::FrameSdk => sdk::take_photo(settings),
+        }
+    }
+
+    /// Starts the microphone, or stops it.
+    pub(super) fn microphone(self, sound: Option<Sound>) -> Vec<Step> {
+        match (self, sound) {
+            (Self::FrameMsg, sound) => frame_msg::microphone(sound),
+            (Self::FrameSdk, Some(sound)) => sdk::start_microphone(sound),
+            (Self::FrameSdk, None) => sdk::stop_microphone(),
+        }
+    }
+
+    pub(super) fn show(self, page: &Page) -> Vec<Step> {
+        match self {
+            Self::FrameMsg => frame_msg::show(page),
+            Self::FrameSdk => sdk::show(page),
+        }
+    }
+
+    pub(super) fn decode(self, value: &[u8]) -> Result<Message<'_>, DropReason> {
+        match self {
+            Self::FrameMsg => frame_msg::decode(value),
+            Self::FrameSdk => sdk::decode(value),
+        }
+    }
+}
 
 /// A notification.
 #[derive(Clone, Copy, Debug)]

@@ -17,8 +17,8 @@
 //! [`MAX_WRITE`] bytes. A Frame is bonded to one host: to others it is there and hangs up.
 //!
 //! The messages are the app's own, so there are two sets of them: see [`Messages`], `frame_msg` and `sdk`.
-//! Neither numbers its photo packets. ATT keeps their order, and the Frame ends a photo whose packet it
-//! cannot send, so what can be missing is an end: a photo must begin with FF D8 and end with FF D9.
+//! Neither numbers its photo packets; `frame-sdk` tells how many there were. ATT keeps their order, and our app ends
+//! when it cannot send one, so what can be missing is an end: a photo must begin with FF D8 and end with FF D9.
 //!
 //! The camera is turned: photos are upright once they are turned by 90° anticlockwise (`rx_photo.py`).
 
@@ -34,8 +34,9 @@ mod talk;
 mod taps;
 
 pub use connection::Connection;
+pub use messages::Messages;
 pub use photo::MAX_PHOTO;
-pub use settings::{Messages, Settings, Sound};
+pub use settings::{Settings, Sound};
 
 use super::{AudioCodec, Characteristic, DropReason, Events, MAX_VALUE};
 

@@ -1,6 +1,6 @@
 //! What is known of a Frame before its link is up, and what its camera is told.
 
-use super::AudioCodec;
+use super::{AudioCodec, Messages};
 
 /// How a Frame is spoken to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -9,16 +9,6 @@ pub struct Settings {
     pub messages: Messages,
     /// How the microphone is read.
     pub sound: Sound,
-}
-
-/// Messages of the app on the Frame.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Messages {
-    /// Those of `frame_msg`: our own app is sent to the Frame at each connection.
-    #[default]
-    FrameMsg,
-    /// Those of `frame-sdk` 1.2.4, whose library must be on the Frame: the vendor's package leaves it there.
-    FrameSdk,
 }
 
 /// Rate and depth of signed PCM, as `microphone.c` offers them.

@@ -29,7 +29,7 @@ pub(super) enum Step {
 }
 
 /// What Lua prints.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(super) enum Reply {
     /// Nothing, or nothing that is waited for.
     None,
@@ -37,6 +37,14 @@ pub(super) enum Reply {
     Words(String),
     /// A number: the level of the battery in percent.
     Battery,
+}
+
+/// What was waited for.
+#[derive(Debug)]
+pub(super) enum Heard {
+    Words,
+    /// A number, which may be any.
+    Battery(f32),
 }
 
 /// What is waited for.
@@ -80,16 +88,16 @@ impl Talk {
         self.writes.pop_front().map(|value| Write { characteristic: Characteristic::FrameTx, value })
     }
 
-    /// Takes what Lua printed: says what was waited for, if it is that.
-    pub(super) fn handle_text(&mut self, text: &str, now: Timestamp) -> Option<Reply> {
-        let is_awaited = match &self.wait {
-            Some((Wait::Reply(Reply::Words(words)), _)) => words == text,
-            Some((Wait::Reply(Reply::Battery), _)) => text.parse::<f32>().is_ok_and(f32::is_finite),
-            _ => false,
+    /// Takes what Lua printed; `None` where nobody waits for it.
+    pub(super) fn handle_text(&mut self, text: &str, now: Timestamp) -> Option<Heard> {
+        let heard = match &self.wait {
+            Some((Wait::Reply(Reply::Words(words)), _)) if words == text => Heard::Words,
+            Some((Wait::Reply(Reply::Battery), _)) => Heard::Battery(text.parse().ok()?),
+            _ => return None,
         };
-        let (Wait::Reply(reply), _) = self.wait.take_if(|_| is_awaited)? else { return None };
+        self.wait = None;
         self.proceed(now);
-        Some(reply)
+        Some(heard)
     }
 
     /// Takes an acknowledgement; says whether one was waited for.
