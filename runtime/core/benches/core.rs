@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use glassd_core::gateway::{Gateway, Input, Output, Probe, Settings};
-use glassd_core::link::{Characteristic, Profile, omi};
+use glassd_core::link::{Arm, Characteristic, Profile, Protocol, frame, omi};
 use glassd_core::query::Source;
 use glassd_core::{GlassesId, QueryId, Scene, Timestamp};
 
@@ -25,6 +25,38 @@ fn photo() -> Vec<Vec<u8>> {
     notifications
 }
 
+/// The notifications of one photo of a Frame.
+fn frame_photo() -> Vec<Vec<u8>> {
+    let mut jpeg: Vec<u8> = (0..PHOTO).map(|i| (i * 31 % 251) as u8).collect();
+    jpeg[..2].copy_from_slice(&[0xFF, 0xD8]);
+    jpeg[PHOTO - 2..].copy_from_slice(&[0xFF, 0xD9]);
+    jpeg.chunks(242).map(|packet| [&[1, 7], packet].concat()).chain([vec![1, 8]]).collect()
+}
+
+/// A Frame whose app runs, as far as it can tell.
+fn frame() -> Box<dyn Protocol> {
+    let mut frame = Profile::Frame(frame::Settings::default()).connect();
+    frame.handle_connected(START);
+    let mut now = START;
+    while let Some(due) = frame.poll_timeout() {
+        now = now.max(due);
+        frame.handle_timeout(now);
+        while let Some(write) = frame.poll_write() {
+            let lua = String::from_utf8_lossy(&write.value).into_owned();
+            let reply =
+                lua.rsplit_once("print(").map_or("glassd 1", |(_, reply)| reply.trim_end_matches(')'));
+            frame.handle_notification(Characteristic::FrameRx, reply.as_bytes(), now);
+        }
+    }
+    while frame.poll_event().is_some() {}
+    frame
+}
+
+/// Ten seconds of a G1's microphone.
+fn even_audio() -> Vec<Vec<u8>> {
+    (0..100).map(|seq| [&[0xF1, seq], &[seq; 200][..]].concat()).collect()
+}
+
 fn decode(criterion: &mut Criterion) {
     let notifications = photo();
     let mut group = criterion.benchmark_group("link");
@@ -38,6 +70,36 @@ fn decode(criterion: &mut Criterion) {
                     decoder.handle_notification(Characteristic::PhotoData, black_box(value));
                 }
                 black_box(decoder.poll_event().expect("a whole photo"))
+            });
+        },
+    );
+    let notifications = frame_photo();
+    group.bench_function(
+        format!("frame photo of {PHOTO} B from {} notifications", notifications.len()),
+        |bencher| {
+            let mut frame = frame();
+            bencher.iter(|| {
+                for value in &notifications {
+                    frame.handle_notification(Characteristic::FrameRx, black_box(value), START);
+                }
+                black_box(frame.poll_event().expect("a whole photo"))
+            });
+        },
+    );
+    let notifications = even_audio();
+    group.throughput(Throughput::Bytes(notifications.iter().map(|value| value.len() as u64 - 2).sum()));
+    group.bench_function(
+        format!("even audio of 10 s from {} notifications", notifications.len()),
+        |bencher| {
+            let mut even = Profile::Even.connect();
+            even.handle_connected(START);
+            bencher.iter(|| {
+                for value in &notifications {
+                    even.handle_notification(Characteristic::EvenRx(Arm::Right), black_box(value), START);
+                    for _ in 0..10 {
+                        black_box(even.poll_event().expect("ten frames"));
+                    }
+                }
             });
         },
     );

@@ -2,10 +2,14 @@
 
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
+use std::time::Duration;
 
 use glassd_core::link::omi::{self, Decoder, Firmware};
-use glassd_core::link::{LinkEvent, answer_text};
+use glassd_core::link::{
+    Arm, Characteristic, LinkCommand, LinkEvent, MAX_EVENTS, Profile, Protocol, answer_text, frame,
+};
 use glassd_core::wire::{AnswerMessage, Encoding, QueryMessage};
+use glassd_core::{QueryId, Timestamp};
 use glassd_media::Turn;
 use glassd_policies::PolicyFileError;
 
@@ -18,8 +22,10 @@ pub struct Target {
 }
 
 /// All targets.
-pub const TARGETS: [Target; 8] = [
+pub const TARGETS: [Target; 10] = [
     Target { name: "omi", run: omi },
+    Target { name: "frame", run: frame },
+    Target { name: "even", run: even },
     Target { name: "wire-cbor", run: |bytes| wire(bytes, Encoding::Cbor) },
     Target { name: "wire-json", run: |bytes| wire(bytes, Encoding::Json) },
     Target { name: "answer-text", run: text_for_glasses },
@@ -68,7 +74,7 @@ fn omi(bytes: &[u8]) -> u64 {
 fn event_kind(event: &LinkEvent) -> &'static str {
     match event {
         LinkEvent::Photo { jpeg, .. } => {
-            assert!((1..=omi::MAX_PHOTO).contains(&jpeg.len()));
+            assert!((1..=omi::MAX_PHOTO.max(frame::MAX_PHOTO)).contains(&jpeg.len()));
             "photo"
         }
         LinkEvent::Audio { frame, .. } => {
@@ -83,6 +89,95 @@ fn event_kind(event: &LinkEvent) -> &'static str {
         LinkEvent::Button(_) => "button",
         LinkEvent::Motion(_) => "motion",
         LinkEvent::Dropped(reason) => reason.label(),
+    }
+}
+
+/// A Frame: `[messages u8]`, then a conversation.
+fn frame(bytes: &[u8]) -> u64 {
+    let Some((messages, rest)) = bytes.split_first() else { return 0 };
+    let messages = [frame::Messages::FrameMsg, frame::Messages::FrameSdk][usize::from(*messages) % 2];
+    let settings = frame::Settings { messages, ..frame::Settings::default() };
+    let mut frame = Profile::Frame(settings).connect();
+    frame.handle_connected(START);
+    // Lua answers until the app runs.
+    let mut now = START;
+    for _ in 0..100 {
+        now = now.max(frame.poll_timeout().unwrap_or(now));
+        frame.handle_timeout(now);
+        while let Some(write) = frame.poll_write() {
+            let lua = String::from_utf8_lossy(&write.value).into_owned();
+            let reply = match lua.rsplit_once("print(") {
+                Some((_, "frame.battery_level())")) => "50",
+                Some((_, number)) => number.trim_end_matches(')'),
+                None => "glassd 1",
+            };
+            frame.handle_notification(Characteristic::FrameRx, reply.as_bytes(), now);
+        }
+    }
+    converse(frame, now, |_| Characteristic::FrameRx, rest)
+}
+
+/// A G1: a conversation.
+fn even(bytes: &[u8]) -> u64 {
+    let mut even = Profile::Even.connect();
+    even.handle_connected(START);
+    let arms = [Arm::Left, Arm::Right];
+    converse(even, START, |which| Characteristic::EvenRx(arms[usize::from(which) % 2]), bytes)
+}
+
+const START: Timestamp = Timestamp::from_secs(1_700_000_000);
+
+/// What happens to a connection, one after the other, the last one cut where the bytes end: `[what u8][length u8]`,
+/// then that many bytes of a notification, whose characteristic is `what` / 8, of a command, or of a time in ms.
+fn converse(
+    mut protocol: Box<dyn Protocol>,
+    mut now: Timestamp,
+    characteristic: impl Fn(u8) -> Characteristic,
+    mut rest: &[u8],
+) -> u64 {
+    let mut kinds = Vec::new();
+    while let [what, length, after @ ..] = rest {
+        let (value, next) = after.split_at(usize::from(*length).min(after.len()));
+        rest = next;
+        match what % 8 {
+            6 => drop(protocol.handle_command(&command(value), now)),
+            7 => {
+                let ms = value.iter().take(2).fold(0, |ms, byte| ms << 8 | u64::from(*byte));
+                let until = now + Duration::from_millis(ms);
+                while let Some(due) = protocol.poll_timeout().filter(|due| *due <= until) {
+                    now = now.max(due);
+                    protocol.handle_timeout(now);
+                    while protocol.poll_write().is_some() {}
+                    let next = protocol.poll_timeout();
+                    assert!(next.is_none_or(|next| next > now), "it is not done with what was due");
+                }
+                now = until;
+            }
+            _ => protocol.handle_notification(characteristic(what / 8), value, now),
+        }
+        while protocol.poll_write().is_some() {}
+        let events: Vec<_> = std::iter::from_fn(|| protocol.poll_event()).collect();
+        assert!(events.len() <= MAX_EVENTS, "{} events", events.len());
+        kinds.extend(events.iter().map(event_kind));
+    }
+    kinds.sort_unstable();
+    kinds.dedup();
+    outcome(kinds)
+}
+
+/// A command from its number and what follows.
+fn command(bytes: &[u8]) -> LinkCommand {
+    match bytes {
+        [0, quality, side @ ..] => {
+            let longest_side = side.iter().take(2).fold(0, |side, byte| side << 8 | u16::from(*byte));
+            LinkCommand::Camera { longest_side, quality: *quality }
+        }
+        [1, is_on, ..] => LinkCommand::Microphone(is_on % 2 == 1),
+        [2, text @ ..] => {
+            let text = String::from_utf8_lossy(text).into_owned();
+            LinkCommand::Show { kind: answer_text::Kind::Answer, query: QueryId(1), text }
+        }
+        _ => LinkCommand::TakePhoto,
     }
 }
 

@@ -33,6 +33,16 @@ fn omi() {
 }
 
 #[test]
+fn frame() {
+    check("frame", 100);
+}
+
+#[test]
+fn even() {
+    check("even", 50);
+}
+
+#[test]
 fn wire_cbor() {
     check("wire-cbor", 50);
 }
@@ -70,7 +80,18 @@ fn tokenizer() {
 
 #[test]
 fn every_target_has_its_test() {
-    let tested = ["omi", "wire-cbor", "wire-json", "answer-text", "policy-file", "jpeg", "onnx", "tokenizer"];
+    let tested = [
+        "omi",
+        "frame",
+        "even",
+        "wire-cbor",
+        "wire-json",
+        "answer-text",
+        "policy-file",
+        "jpeg",
+        "onnx",
+        "tokenizer",
+    ];
     assert_eq!(TARGETS.map(|target| target.name), tested);
 }
 

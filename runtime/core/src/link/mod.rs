@@ -4,8 +4,11 @@
 //! [`LinkCommand`] into the vendor's GATT writes, or says that the glasses have no such command.
 
 pub mod answer_text;
+pub mod even;
 mod events;
+pub mod frame;
 pub mod omi;
+mod pages;
 mod profile;
 mod protocol;
 pub mod uuid;
@@ -178,6 +181,10 @@ pub enum DropReason {
     AudioGap,
     /// A characteristic that this decoder does not know.
     UnknownCharacteristic,
+    /// Words or an acknowledgement that nobody waits for.
+    Unexpected,
+    /// What was written was refused, or not acknowledged in time, as often as it was tried.
+    NotAcknowledged,
     /// An event that nobody polled before too many others came.
     Overflow,
 }
@@ -194,6 +201,8 @@ impl DropReason {
             Self::Duplicate => "duplicate",
             Self::AudioGap => "audio_gap",
             Self::UnknownCharacteristic => "unknown_characteristic",
+            Self::Unexpected => "unexpected",
+            Self::NotAcknowledged => "not_acknowledged",
             Self::Overflow => "overflow",
         }
     }

@@ -1,12 +1,16 @@
 //! Which protocol a pair of glasses speaks.
 
-use super::{Protocol, omi};
+use super::{Protocol, even, frame, omi};
 
 /// What is known of glasses when their link is up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Profile {
     /// Omi, OpenGlass or OmiGlass.
     Omi(omi::Firmware),
+    /// Brilliant's Frame.
+    Frame(frame::Settings),
+    /// Even's G1, both arms of it.
+    Even,
 }
 
 impl Profile {
@@ -14,6 +18,8 @@ impl Profile {
     pub fn connect(self) -> Box<dyn Protocol> {
         match self {
             Self::Omi(firmware) => Box::new(omi::Connection::new(firmware)),
+            Self::Frame(settings) => Box::new(frame::Connection::new(settings)),
+            Self::Even => Box::new(even::Connection::new()),
         }
     }
 }

@@ -86,8 +86,8 @@ impl Session {
     /// A photo that was lost on the way need not be waited for.
     pub(super) fn recover_capture(&mut self, reason: DropReason, now: Timestamp) {
         use DropReason::{
-            AudioGap, Duplicate, Malformed, Overflow, PhotoGap, PhotoTooLong, PhotoWithoutStart,
-            UnknownCharacteristic, UnknownValue,
+            AudioGap, Duplicate, Malformed, NotAcknowledged, Overflow, PhotoGap, PhotoTooLong,
+            PhotoWithoutStart, Unexpected, UnknownCharacteristic, UnknownValue,
         };
         match reason {
             PhotoGap | PhotoTooLong => {
@@ -102,7 +102,9 @@ impl Session {
             | PhotoWithoutStart
             | Duplicate
             | AudioGap
-            | UnknownCharacteristic => {}
+            | UnknownCharacteristic
+            | Unexpected
+            | NotAcknowledged => {}
         }
     }
 }
