@@ -1,6 +1,6 @@
 //! A transfer in numbered chunks, of which those that are missing can be asked for again.
 //!
-//! It ends in bounded time: after [`MAX_ROUNDS`] of asking, or [`LONGEST`] after it began.
+//! It ends in bounded time: after [`MAX_ROUNDS`] of asking without a new chunk, or [`LONGEST`] after it began.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -12,8 +12,8 @@ use crate::time::Timestamp;
 pub(super) const QUIET: Duration = Duration::from_millis(300);
 /// So long after the sender said that it sent everything the last chunks may still overtake each other.
 pub(super) const SETTLE: Duration = Duration::from_millis(50);
-/// How often is asked. Where one in five chunks and one in five questions get lost, one chunk in ten million
-/// is still missing afterwards.
+/// How often in a row is asked without a new chunk. Where one in five chunks and one in five questions get lost, a
+/// last chunk is still missing afterwards once in ten million photos.
 pub(super) const MAX_ROUNDS: u8 = 16;
 /// How long a transfer may take: the longest photo, 512 KiB, at the 10 KB/s of a poor link.
 pub(super) const LONGEST: Duration = Duration::from_secs(60);
@@ -48,6 +48,7 @@ impl Transfer {
             return Err(DropReason::Duplicate);
         }
         self.held.insert(index, chunk.to_vec());
+        self.rounds = 0;
         self.due = now + QUIET;
         Ok(())
     }
