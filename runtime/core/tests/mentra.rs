@@ -34,7 +34,13 @@ fn said(connection: &mut Connection) -> Vec<String> {
             assert_eq!(write.value[0], 1);
             let mut message: serde_json::Value =
                 serde_json::from_slice(&write.value[1..]).expect("it is JSON");
-            assert!(message.as_object_mut().unwrap().remove("msg_id").is_some_and(|id| id.is_string()));
+            assert!(
+                message
+                    .as_object_mut()
+                    .expect("a message is an object")
+                    .remove("msg_id")
+                    .is_some_and(|id| id.is_string())
+            );
             message.to_string()
         })
         .collect()
@@ -45,7 +51,7 @@ fn check_said(connection: &mut Connection, expected: &[&str]) {
     // Through `Value`, which decides the order of the keys.
     let expected: Vec<_> = expected
         .iter()
-        .map(|text| serde_json::from_str::<serde_json::Value>(text).unwrap().to_string())
+        .map(|text| serde_json::from_str::<serde_json::Value>(text).expect("it is JSON").to_string())
         .collect();
     assert_eq!(said(connection), expected);
 }
@@ -301,14 +307,14 @@ fn bytes_of_a_message() {
 fn pages(text: &str) -> Vec<(Duration, String)> {
     let mut connection = connected();
     let show = LinkCommand::Show { kind: Kind::Answer, query: QueryId(1), text: text.to_owned() };
-    connection.handle_command(&show, START).unwrap();
+    connection.handle_command(&show, START).expect("nobody said that there is no display");
     let mut pages = Vec::new();
     let mut now = START;
     loop {
         for message in said(&mut connection) {
-            let message: serde_json::Value = serde_json::from_str(&message).unwrap();
+            let message: serde_json::Value = serde_json::from_str(&message).expect("it is JSON");
             if message["type"] == "display_text" {
-                pages.push((now.since(START), message["text"].as_str().unwrap().to_owned()));
+                pages.push((now.since(START), message["text"].as_str().expect("a text is one").to_owned()));
             }
         }
         now = connection.poll_timeout().expect("the heart beats");

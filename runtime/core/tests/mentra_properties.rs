@@ -21,7 +21,7 @@ fn config(seed: u64) -> ProptestConfig {
 }
 
 fn chunk(stream: u16, index: usize, bytes: &[u8]) -> Vec<u8> {
-    [&[0xB0], &stream.to_be_bytes()[..], &[u8::try_from(index).unwrap()], bytes].concat()
+    [&[0xB0], &stream.to_be_bytes()[..], &[index as u8], bytes].concat()
 }
 
 /// JSON that resembles what the protocol has.

@@ -77,7 +77,7 @@ fn data(bytes: &[u8]) -> Vec<u8> {
 fn record(stamp: u32, frames: &[&[u8]]) -> Vec<u8> {
     let mut record = stamp.to_be_bytes().to_vec();
     for frame in frames {
-        record.push(u8::try_from(frame.len()).unwrap());
+        record.push(frame.len() as u8);
         record.extend_from_slice(frame);
     }
     record.resize(omi::RECORD, 0);
@@ -275,6 +275,23 @@ fn silence_and_refusals_are_tried_again_and_then_given_up() {
         }
         assert_eq!(connection.poll_timeout(), None);
         begin(&mut connection);
+    }
+}
+
+#[test]
+fn failures_are_forgotten_when_a_record_comes() {
+    let mut connection = with_storage();
+    for number in 0..3 * u64::from(omi::MAX_FAILURES) {
+        assert_eq!(notify(&mut connection, &info(number, 99)), [read(number)]);
+        for value in [read_begin(number, 1), data(&record(5, &[&[1; 80]])[..400]), data(&[0; 44])] {
+            notify(&mut connection, &value);
+        }
+        assert_eq!(notify(&mut connection, &done(9, number + 1)), [advance(number + 1)]);
+        assert_eq!(notify(&mut connection, &ACK), [read(number + 1)]);
+        notify(&mut connection, &[1, 9]);
+        assert_eq!(events(&mut connection), [Dropped(DropReason::RecordGap), recorded(5, &[1; 80])]);
+        connection.handle_timeout(connection.poll_timeout().expect("it is tried again"));
+        assert_eq!(writes(&mut connection), [STOP, INFO]);
     }
 }
 

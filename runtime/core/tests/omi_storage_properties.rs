@@ -60,13 +60,13 @@ impl Ring {
                 ]
             }
             [0x11, ref arguments @ ..] => {
-                let start = u64::from_be_bytes(arguments[..8].try_into().unwrap());
+                let start = u64::from_be_bytes(arguments[..8].try_into().expect("8 bytes"));
                 let count =
                     u32::from_be_bytes(arguments[8..].try_into().expect("the gateway asks for batches"));
                 self.read(start, count as usize)
             }
             [0x12, ref next @ ..] => {
-                let next = u64::from_be_bytes(next.try_into().unwrap());
+                let next = u64::from_be_bytes(next.try_into().expect("8 bytes"));
                 if !(self.read..=self.end()).contains(&next) {
                     return vec![vec![1, 10]];
                 }
@@ -82,7 +82,7 @@ impl Ring {
         if !(self.read..=self.end()).contains(&start) {
             return vec![vec![1, 10]];
         }
-        let from = usize::try_from(start - self.first).unwrap();
+        let from = (start - self.first) as usize;
         let count = count.min(self.records.len() - from);
         let mut sent = vec![[&[5], &start.to_be_bytes()[..], &(count as u32).to_be_bytes()].concat()];
         let mut bytes = Vec::new();
@@ -108,7 +108,7 @@ impl Ring {
 fn record(frames: &[Vec<u8>], stamp: u32) -> Vec<u8> {
     let mut record = stamp.to_be_bytes().to_vec();
     for frame in frames {
-        record.push(u8::try_from(frame.len()).unwrap());
+        record.push(frame.len() as u8);
         record.extend_from_slice(frame);
     }
     assert!(record.len() < omi::RECORD);

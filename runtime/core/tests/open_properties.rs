@@ -64,15 +64,15 @@ impl Glasses {
 
     fn announcement(&self) -> Vec<u8> {
         let Sending { number, jpeg, .. } = self.photo.as_ref().expect("there is one");
-        let length = u32::try_from(jpeg.len()).unwrap().to_le_bytes();
-        let chunk = u16::try_from(self.mtu - 7).unwrap().to_le_bytes();
+        let length = (jpeg.len() as u32).to_le_bytes();
+        let chunk = (self.mtu as u16 - 7).to_le_bytes();
         [&[3, *number], &length[..], &chunk, &checksum(jpeg).to_le_bytes(), &[2], &[0; 8]].concat()
     }
 
     fn chunk(&self, index: usize) -> Option<Vec<u8>> {
         let Sending { number, jpeg, .. } = self.photo.as_ref().expect("there is one");
         let bytes = jpeg.chunks(self.mtu - 7).nth(index).expect("the gateway asks for chunks that there are");
-        let number = [&[4, *number], &u16::try_from(index).unwrap().to_le_bytes()[..]].concat();
+        let number = [&[4, *number], &(index as u16).to_le_bytes()[..]].concat();
         (self.broken != Some(index)).then(|| [&number, bytes].concat())
     }
 
@@ -81,7 +81,7 @@ impl Glasses {
         match *value {
             [0x40, version, _, _, _, _, _, _, _, _] => {
                 assert_eq!(version, 1);
-                let [low, high] = u16::try_from(self.mtu - 3).unwrap().to_le_bytes();
+                let [low, high] = (self.mtu as u16 - 3).to_le_bytes();
                 vec![vec![1, 1, 0b101, low, high, 0, 0, 0, 0, 0, 0]]
             }
             [0x46, number, low, high, ref bits @ ..] => {

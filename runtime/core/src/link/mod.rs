@@ -143,6 +143,18 @@ pub struct Motion {
     pub rotation: Option<[f32; 3]>,
 }
 
+impl Motion {
+    /// Takes m/s² and rad/s.
+    fn from_si(acceleration: [f32; 3], rotation: Option<[f32; 3]>) -> Self {
+        /// m/s² in one g (BIPM).
+        const STANDARD_GRAVITY: f32 = 9.806_65;
+        Self {
+            acceleration: acceleration.map(|axis| axis / STANDARD_GRAVITY),
+            rotation: rotation.map(|rotation| rotation.map(f32::to_degrees)),
+        }
+    }
+}
+
 /// What a decoder made of the notifications.
 #[derive(Clone, Debug, PartialEq)]
 pub enum LinkEvent {

@@ -4,9 +4,6 @@ use serde::{Deserialize, Serialize};
 
 use super::super::{ButtonEvent, DropReason, Motion};
 
-/// m/s² in one g (BIPM).
-const STANDARD_GRAVITY: f32 = 9.806_65;
-
 /// What the glasses are told.
 #[derive(Debug, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
@@ -132,10 +129,7 @@ impl ButtonState {
 }
 
 pub(super) fn motion(accel: Axes, gyro: Option<Axes>) -> Result<Motion, DropReason> {
-    let motion = Motion {
-        acceleration: accel.xyz().map(|axis| axis / STANDARD_GRAVITY),
-        rotation: gyro.map(|gyro| gyro.xyz().map(f32::to_degrees)),
-    };
+    let motion = Motion::from_si(accel.xyz(), gyro.map(Axes::xyz));
     let mut axes = motion.acceleration.iter().chain(motion.rotation.iter().flatten());
     if axes.all(|axis| axis.is_finite()) { Ok(motion) } else { Err(DropReason::UnknownValue) }
 }

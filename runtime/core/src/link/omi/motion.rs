@@ -10,9 +10,6 @@
 
 use super::super::{DropReason, LinkEvent, Motion};
 
-/// m/s² in one g (BIPM).
-const STANDARD_GRAVITY: f32 = 9.806_65;
-
 /// Returns the reading; `None` for the number of axes.
 pub(super) fn read(value: &[u8]) -> Result<Option<LinkEvent>, DropReason> {
     if let &[axes, 0, 0, 0] = value {
@@ -23,10 +20,8 @@ pub(super) fn read(value: &[u8]) -> Result<Option<LinkEvent>, DropReason> {
     if !rest.is_empty() {
         return Err(DropReason::Malformed);
     }
-    Ok(Some(LinkEvent::Motion(Motion {
-        acceleration: [ax, ay, az].map(|axis| sensor_value(axis) / STANDARD_GRAVITY),
-        rotation: Some([gx, gy, gz].map(|axis| sensor_value(axis).to_degrees())),
-    })))
+    let (acceleration, rotation) = ([ax, ay, az].map(sensor_value), [gx, gy, gz].map(sensor_value));
+    Ok(Some(LinkEvent::Motion(Motion::from_si(acceleration, Some(rotation)))))
 }
 
 fn sensor_value([a, b, c, d, e, f, g, h]: [u8; 8]) -> f32 {

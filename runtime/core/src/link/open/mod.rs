@@ -62,7 +62,7 @@ fn button(value: &[u8]) -> Result<ButtonEvent, DropReason> {
     }
 }
 
-/// Taps are what a button without a button does.
+/// A tap is told as what a button would have done.
 fn tap(value: &[u8]) -> Result<ButtonEvent, DropReason> {
     match value {
         [1 | 2, ..] => button(value),

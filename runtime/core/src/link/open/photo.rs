@@ -12,7 +12,7 @@
 //!
 //! A chunk of an unknown photo asks for that photo's `03`. What is missing is asked for when the glasses said `05` or
 //! fell silent; how often and how long, see [`super::super::transfer`]. A photo ends with one `47`, and a later `03`
-//! or `05` of it is answered with the same again.
+//! or a second `05` of it is answered with the same again.
 
 use super::super::crc32::crc32;
 use super::super::transfer::{Halt, QUIET, Transfer};
@@ -52,6 +52,8 @@ struct Finished {
     outcome: Outcome,
     /// `None` where the announcement was refused.
     announced: Option<Announced>,
+    /// Whether its `05` came: the first one crosses the `47`, a second one means that the `47` got lost.
+    is_ended: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,9 +65,8 @@ struct Announced {
 }
 
 impl Finished {
-    fn answer(self) -> Progress {
-        let event = Some(LinkEvent::Dropped(DropReason::Duplicate));
-        Progress { event, write: Some(control::done(self.number, self.outcome)) }
+    fn answer(self) -> Vec<u8> {
+        control::done(self.number, self.outcome)
     }
 }
 
@@ -110,7 +111,8 @@ impl Receiver {
             Err(reason) => return self.finish(number, Outcome::GivenUp, None, LinkEvent::Dropped(reason)),
         };
         if let Some(finished) = self.finished(number).filter(|last| last.announced == Some(announced)) {
-            return finished.answer();
+            let event = Some(LinkEvent::Dropped(DropReason::Duplicate));
+            return Progress { event, write: Some(finished.answer()) };
         }
         let current = self.current.as_ref();
         if current.is_some_and(|photo| photo.number == number && photo.announced == announced) {
@@ -145,15 +147,16 @@ impl Receiver {
     /// Reads what follows the type of `05`.
     pub(super) fn handle_end(&mut self, value: &[u8], now: Timestamp) -> Progress {
         let Some(&number) = value.first() else { return dropped(DropReason::Malformed) };
-        match &mut self.current {
-            Some(photo) if photo.number == number => {
-                photo.transfer.handle_end(now);
-                Progress::default()
+        if let Some(photo) = self.current.as_mut().filter(|photo| photo.number == number) {
+            photo.transfer.handle_end(now);
+            return Progress::default();
+        }
+        match self.finished.as_mut().filter(|finished| finished.number == number) {
+            Some(finished) => {
+                let is_repeated = std::mem::replace(&mut finished.is_ended, true);
+                Progress { event: None, write: is_repeated.then(|| finished.answer()) }
             }
-            _ => match self.finished(number) {
-                Some(finished) => finished.answer(),
-                None => self.ask_start(number, now),
-            },
+            None => self.ask_start(number, now),
         }
     }
 
@@ -198,7 +201,7 @@ impl Receiver {
         event: LinkEvent,
     ) -> Progress {
         self.current = None;
-        self.finished = Some(Finished { number, outcome, announced });
+        self.finished = Some(Finished { number, outcome, announced, is_ended: false });
         Progress { event: Some(event), write: Some(control::done(number, outcome)) }
     }
 
