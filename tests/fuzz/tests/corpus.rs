@@ -43,6 +43,21 @@ fn even() {
 }
 
 #[test]
+fn omi_storage() {
+    check("omi-storage", 20);
+}
+
+#[test]
+fn open() {
+    check("open", 20);
+}
+
+#[test]
+fn mentra() {
+    check("mentra", 20);
+}
+
+#[test]
 fn wire_cbor() {
     check("wire-cbor", 50);
 }
@@ -84,6 +99,9 @@ fn every_target_has_its_test() {
         "omi",
         "frame",
         "even",
+        "omi-storage",
+        "open",
+        "mentra",
         "wire-cbor",
         "wire-json",
         "answer-text",

@@ -1,6 +1,6 @@
 //! Which protocol a pair of glasses speaks.
 
-use super::{Protocol, even, frame, omi};
+use super::{Protocol, even, frame, mentra, omi, open};
 
 /// What is known of glasses when their link is up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -11,6 +11,10 @@ pub enum Profile {
     Frame(frame::Settings),
     /// Even's G1, both arms of it.
     Even,
+    /// Glasses of MentraOS.
+    Mentra,
+    /// Glasses of the gateway's own open profile.
+    Open,
 }
 
 impl Profile {
@@ -20,6 +24,8 @@ impl Profile {
             Self::Omi(firmware) => Box::new(omi::Connection::new(firmware)),
             Self::Frame(settings) => Box::new(frame::Connection::new(settings)),
             Self::Even => Box::new(even::Connection::new()),
+            Self::Mentra => Box::new(mentra::Connection::default()),
+            Self::Open => Box::new(open::Connection::default()),
         }
     }
 }
