@@ -140,6 +140,33 @@ def dynamic() -> None:
     g.save("dynamic-pictures", [(TensorProto.FLOAT, [1, 3, 5, 6])], (y, TensorProto.FLOAT))
 
 
+def odd() -> None:
+    """What is legal and rare: a bound behind a mean and behind a concatenation, a scale of resizing between two
+    factors, attention of two sentences."""
+    g = Graph()
+    x = g.rounded("x0", 0.02, 128)
+    y = g.rounded(g.node("Conv", x, g.weights(4, 3, 3, 3), g.bias(4), pads=[1, 1, 1, 1]), 0.03, 128)
+    mean = g.rounded(g.node("Relu", g.node("AveragePool", y, kernel_shape=[2, 2], strides=[2, 2])), 0.02, 0)
+    both = g.rounded(g.node("Relu", g.node("Concat", mean, mean, axis=1)), 0.02, 0)
+    scales = g.constant(np.array([1, 1, 2.4, 2.4], np.float32))
+    y = g.node("Resize", both, g.constant(np.array([], np.float32)), scales, mode="nearest",
+               coordinate_transformation_mode="asymmetric", nearest_mode="floor")
+    y = g.rounded(y, 0.02, 0)
+    y = g.rounded(g.node("Conv", y, g.weights(3, 8, 1, 1), g.bias(3)), 0.05, 128)
+    g.save("odd", [(TensorProto.FLOAT, [1, 3, 4, 4])], (y, TensorProto.FLOAT))
+
+    g = Graph()
+
+    def heads(x: str) -> str:
+        return g.node("Transpose", g.node("Reshape", x, g.constant(np.array([2, 5, 2, 3]))), perm=[0, 2, 1, 3])
+
+    q, k, v = (heads(g.linear("x0", 6, 6)) for _ in range(3))
+    scores = g.node("MatMul", q, g.node("Transpose", k, perm=[0, 1, 3, 2]))
+    y = g.node("MatMul", g.node("Softmax", scores, axis=-1), v)
+    y = g.node("Reshape", g.node("Transpose", y, perm=[0, 2, 1, 3]), g.constant(np.array([2, 5, 6])))
+    g.save("two-sentences", [(TensorProto.FLOAT, [2, 5, 6])], (y, TensorProto.FLOAT))
+
+
 def chain() -> None:
     """Convolutions whose input is quantised at each run, one behind the other: numbers stay with channels last."""
     g = Graph()
@@ -233,3 +260,4 @@ transformer(20)
 pools()
 shares()
 chain()
+odd()

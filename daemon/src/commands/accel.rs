@@ -118,6 +118,10 @@ fn bench(config: &Config, path: Option<&Path>, args: &BenchArgs) -> anyhow::Resu
             [single_ms, sustained_ms, processor_ms].map(|ms| Duration::from_secs_f64(ms / 1e3));
         Some(Measurement { accelerator: row.accelerator.parse().ok()?, single, sustained, processor })
     };
+    if rows.iter().all(|row| row.figures.is_none()) {
+        let why = rows.iter().filter_map(|row| Some(format!("{}: {}", row.accelerator, row.why.as_ref()?)));
+        anyhow::bail!("nothing runs {}: {}", args.model, why.collect::<Vec<_>>().join("; "));
+    }
     let choice = choose(&rows.iter().filter_map(measured).collect::<Vec<_>>(), preference);
     if args.json {
         let report = serde_json::json!({

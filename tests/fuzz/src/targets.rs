@@ -2,10 +2,14 @@
 
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
+use std::time::Duration;
 
 use glassd_core::link::omi::{self, Decoder, Firmware};
-use glassd_core::link::{LinkEvent, answer_text};
+use glassd_core::link::{
+    Arm, Characteristic, LinkCommand, LinkEvent, MAX_EVENTS, Profile, Protocol, answer_text, frame, open,
+};
 use glassd_core::wire::{AnswerMessage, Encoding, QueryMessage};
+use glassd_core::{QueryId, Timestamp};
 use glassd_media::Turn;
 use glassd_policies::PolicyFileError;
 
@@ -18,8 +22,13 @@ pub struct Target {
 }
 
 /// All targets.
-pub const TARGETS: [Target; 8] = [
+pub const TARGETS: [Target; 13] = [
     Target { name: "omi", run: omi },
+    Target { name: "frame", run: frame },
+    Target { name: "even", run: even },
+    Target { name: "omi-storage", run: omi_storage },
+    Target { name: "open", run: |bytes| conversation(Profile::Open, &[Characteristic::OpenData], bytes) },
+    Target { name: "mentra", run: |bytes| conversation(Profile::Mentra, &[Characteristic::MentraRx], bytes) },
     Target { name: "wire-cbor", run: |bytes| wire(bytes, Encoding::Cbor) },
     Target { name: "wire-json", run: |bytes| wire(bytes, Encoding::Json) },
     Target { name: "answer-text", run: text_for_glasses },
@@ -65,10 +74,87 @@ fn omi(bytes: &[u8]) -> u64 {
     outcome(kinds)
 }
 
+fn omi_storage(bytes: &[u8]) -> u64 {
+    let characteristics = [Characteristic::Storage, Characteristic::Features, Characteristic::Accelerometer];
+    conversation(Profile::Omi(Firmware::Unknown), &characteristics, bytes)
+}
+
+/// Bytes that hold 60 records of stored audio, of frames of one byte each.
+const MOST_EVENTS: usize = 60 * 220 + 16;
+
+/// One connection: `[what u8][tens of ms u8][length u16][value]` each, the last one cut where the bytes end. What is a
+/// characteristic, or, from F0 on, a command.
+fn conversation(profile: Profile, characteristics: &[Characteristic], bytes: &[u8]) -> u64 {
+    let mut connection = profile.connect();
+    let mut now = Timestamp::from_secs(1_700_000_000);
+    connection.handle_connected(now);
+    let mut kinds = Vec::new();
+    let mut rest = bytes;
+    while let [what, tens, low, high, after @ ..] = rest {
+        let length = usize::from(u16::from_le_bytes([*low, *high])).min(after.len());
+        let (value, next) = after.split_at(length);
+        rest = next;
+        now = now + Duration::from_millis(10 * u64::from(*tens));
+        match what {
+            0xF0.. => {
+                let _ = connection.handle_command(&command(*what, value), now);
+            }
+            _ => {
+                let characteristic = characteristics[usize::from(*what) % characteristics.len()];
+                connection.handle_notification(characteristic, value, now);
+            }
+        }
+        connection.handle_timeout(now);
+        assert!(connection.poll_timeout().is_none_or(|due| due > now), "it would be called forever");
+        let events: Vec<_> = std::iter::from_fn(|| connection.poll_event()).collect();
+        assert!(events.len() <= MOST_EVENTS, "one notification made {} events", events.len());
+        kinds.extend(events.iter().map(event_kind));
+        while let Some(write) = connection.poll_write() {
+            assert!(write.value.len() <= 512, "{} bytes in one write", write.value.len());
+            kinds.push(written_kind(write.value.first().copied()));
+        }
+    }
+    kinds.sort_unstable();
+    kinds.dedup();
+    outcome(kinds)
+}
+
+fn command(what: u8, value: &[u8]) -> LinkCommand {
+    let number = value.iter().fold(0, |number, byte| number << 8 | u64::from(*byte));
+    match what % 7 {
+        0 => LinkCommand::TakePhoto,
+        1 => LinkCommand::PhotoEvery(Duration::from_millis(number)),
+        2 => LinkCommand::StopPhotos,
+        3 => LinkCommand::Microphone(number != 0),
+        4 => LinkCommand::Vibrate(Duration::from_millis(number)),
+        5 => LinkCommand::Camera { longest_side: number as u16, quality: (number >> 16) as u8 },
+        _ => LinkCommand::Show {
+            kind: answer_text::Kind::Answer,
+            query: glassd_core::QueryId(number),
+            text: String::from_utf8_lossy(value).into_owned(),
+        },
+    }
+}
+
+/// The first byte of a write is its type in the protocols that have more than one.
+fn written_kind(first: Option<u8>) -> &'static str {
+    match first {
+        Some(0x03) => "stop",
+        Some(0x10) => "info",
+        Some(0x11) => "read",
+        Some(0x12) => "advance",
+        Some(0x46) => "missing",
+        Some(0x47) => "done",
+        Some(0x48) => "text",
+        Some(_) => "write",
+        None => "nothing",
+    }
+}
+
 fn event_kind(event: &LinkEvent) -> &'static str {
     match event {
         LinkEvent::Photo { jpeg, .. } => {
-            assert!((1..=omi::MAX_PHOTO).contains(&jpeg.len()));
+            assert!((1..=open::MAX_PHOTO.max(frame::MAX_PHOTO)).contains(&jpeg.len()));
             "photo"
         }
         LinkEvent::Audio { frame, .. } => {
@@ -79,10 +165,107 @@ fn event_kind(event: &LinkEvent) -> &'static str {
             assert!(*percent <= 100);
             "battery"
         }
+        LinkEvent::Recorded { frame, .. } => {
+            assert!((1..=usize::from(u8::MAX)).contains(&frame.len()));
+            "recorded"
+        }
+        LinkEvent::Motion(motion) => {
+            let mut axes = motion.acceleration.iter().chain(motion.rotation.iter().flatten());
+            assert!(axes.all(|axis| axis.is_finite()));
+            "motion"
+        }
         LinkEvent::Codec(_) => "codec",
         LinkEvent::Button(_) => "button",
-        LinkEvent::Motion(_) => "motion",
         LinkEvent::Dropped(reason) => reason.label(),
+    }
+}
+
+/// A Frame: `[messages u8]`, then a conversation.
+fn frame(bytes: &[u8]) -> u64 {
+    let Some((messages, rest)) = bytes.split_first() else { return 0 };
+    let messages = [frame::Messages::FrameMsg, frame::Messages::FrameSdk][usize::from(*messages) % 2];
+    let settings = frame::Settings { messages, ..frame::Settings::default() };
+    let mut frame = Profile::Frame(settings).connect();
+    frame.handle_connected(START);
+    // Lua answers until the app runs.
+    let mut now = START;
+    for _ in 0..100 {
+        now = now.max(frame.poll_timeout().unwrap_or(now));
+        frame.handle_timeout(now);
+        while let Some(write) = frame.poll_write() {
+            let lua = String::from_utf8_lossy(&write.value).into_owned();
+            let reply = match lua.rsplit_once("print(") {
+                Some((_, "frame.battery_level())")) => "50",
+                Some((_, number)) => number.trim_end_matches(')'),
+                None => "glassd 1",
+            };
+            frame.handle_notification(Characteristic::FrameRx, reply.as_bytes(), now);
+        }
+    }
+    converse(frame, now, |_| Characteristic::FrameRx, rest)
+}
+
+/// A G1: a conversation.
+fn even(bytes: &[u8]) -> u64 {
+    let mut even = Profile::Even.connect();
+    even.handle_connected(START);
+    let arms = [Arm::Left, Arm::Right];
+    converse(even, START, |which| Characteristic::EvenRx(arms[usize::from(which) % 2]), bytes)
+}
+
+const START: Timestamp = Timestamp::from_secs(1_700_000_000);
+
+/// What happens to a connection, one after the other, the last one cut where the bytes end: `[what u8][length u8]`,
+/// then that many bytes of a notification, whose characteristic is `what` / 8, of a command, or of a time in ms.
+fn converse(
+    mut protocol: Box<dyn Protocol>,
+    mut now: Timestamp,
+    characteristic: impl Fn(u8) -> Characteristic,
+    mut rest: &[u8],
+) -> u64 {
+    let mut kinds = Vec::new();
+    while let [what, length, after @ ..] = rest {
+        let (value, next) = after.split_at(usize::from(*length).min(after.len()));
+        rest = next;
+        match what % 8 {
+            6 => drop(protocol.handle_command(&asked(value), now)),
+            7 => {
+                let ms = value.iter().take(2).fold(0, |ms, byte| ms << 8 | u64::from(*byte));
+                let until = now + Duration::from_millis(ms);
+                while let Some(due) = protocol.poll_timeout().filter(|due| *due <= until) {
+                    now = now.max(due);
+                    protocol.handle_timeout(now);
+                    while protocol.poll_write().is_some() {}
+                    let next = protocol.poll_timeout();
+                    assert!(next.is_none_or(|next| next > now), "it is not done with what was due");
+                }
+                now = until;
+            }
+            _ => protocol.handle_notification(characteristic(what / 8), value, now),
+        }
+        while protocol.poll_write().is_some() {}
+        let events: Vec<_> = std::iter::from_fn(|| protocol.poll_event()).collect();
+        assert!(events.len() <= MAX_EVENTS, "{} events", events.len());
+        kinds.extend(events.iter().map(event_kind));
+    }
+    kinds.sort_unstable();
+    kinds.dedup();
+    outcome(kinds)
+}
+
+/// A command from its number and what follows.
+fn asked(bytes: &[u8]) -> LinkCommand {
+    match bytes {
+        [0, quality, side @ ..] => {
+            let longest_side = side.iter().take(2).fold(0, |side, byte| side << 8 | u16::from(*byte));
+            LinkCommand::Camera { longest_side, quality: *quality }
+        }
+        [1, is_on, ..] => LinkCommand::Microphone(is_on % 2 == 1),
+        [2, text @ ..] => {
+            let text = String::from_utf8_lossy(text).into_owned();
+            LinkCommand::Show { kind: answer_text::Kind::Answer, query: QueryId(1), text }
+        }
+        _ => LinkCommand::TakePhoto,
     }
 }
 

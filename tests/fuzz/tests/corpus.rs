@@ -33,6 +33,31 @@ fn omi() {
 }
 
 #[test]
+fn frame() {
+    check("frame", 100);
+}
+
+#[test]
+fn even() {
+    check("even", 50);
+}
+
+#[test]
+fn omi_storage() {
+    check("omi-storage", 20);
+}
+
+#[test]
+fn open() {
+    check("open", 20);
+}
+
+#[test]
+fn mentra() {
+    check("mentra", 20);
+}
+
+#[test]
 fn wire_cbor() {
     check("wire-cbor", 50);
 }
@@ -70,7 +95,21 @@ fn tokenizer() {
 
 #[test]
 fn every_target_has_its_test() {
-    let tested = ["omi", "wire-cbor", "wire-json", "answer-text", "policy-file", "jpeg", "onnx", "tokenizer"];
+    let tested = [
+        "omi",
+        "frame",
+        "even",
+        "omi-storage",
+        "open",
+        "mentra",
+        "wire-cbor",
+        "wire-json",
+        "answer-text",
+        "policy-file",
+        "jpeg",
+        "onnx",
+        "tokenizer",
+    ];
     assert_eq!(TARGETS.map(|target| target.name), tested);
 }
 

@@ -28,15 +28,22 @@ pub enum Kind {
     Notice,
 }
 
+impl Kind {
+    /// Its number on the wire.
+    pub(super) fn code(self) -> u8 {
+        match self {
+            Self::Answer => 0,
+            Self::Notice => 1,
+        }
+    }
+}
+
 /// Writes a text to the glasses.
 pub fn encode(kind: Kind, query: QueryId, text: &str) -> Write {
-    let end = (0..=text.len().min(MAX_TEXT)).rev().find(|&i| text.is_char_boundary(i)).unwrap_or(0);
+    let end = text.floor_char_boundary(MAX_TEXT);
     let mut value = Vec::with_capacity(HEADER + end);
     value.push(VERSION);
-    value.push(match kind {
-        Kind::Answer => 0,
-        Kind::Notice => 1,
-    });
+    value.push(kind.code());
     value.extend_from_slice(&query.correlation());
     value.extend_from_slice(&text.as_bytes()[..end]);
     Write { characteristic: Characteristic::AnswerText, value }

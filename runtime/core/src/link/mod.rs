@@ -4,10 +4,17 @@
 //! [`LinkCommand`] into the vendor's GATT writes, or says that the glasses have no such command.
 
 pub mod answer_text;
+pub mod crc32;
+pub mod even;
 mod events;
+pub mod frame;
+pub mod mentra;
 pub mod omi;
+pub mod open;
+mod pages;
 mod profile;
 mod protocol;
+mod transfer;
 pub mod uuid;
 
 use std::time::Duration;
@@ -18,6 +25,7 @@ pub use self::events::MAX_EVENTS;
 pub use self::profile::Profile;
 pub use self::protocol::{Abilities, CameraAbilities, Protocol, Unsupported};
 use crate::ids::QueryId;
+use crate::time::Timestamp;
 
 /// Longest value of a characteristic, in bytes (Bluetooth Core 5.4, Vol 3, Part F, 3.2.9).
 const MAX_VALUE: usize = 512;
@@ -46,6 +54,14 @@ pub enum Characteristic {
     Button,
     /// Omi haptic motor, `CAB1AB96-…`.
     Haptic,
+    /// Omi features, `19B10021-…`.
+    Features,
+    /// Omi clock, `19B10031-…`.
+    TimeSync,
+    /// Omi accelerometer and gyroscope, `32403791-…`.
+    Accelerometer,
+    /// What Omi is asked of the audio that it stored, and its answers, `30295781-…`.
+    Storage,
     /// Battery level of the Bluetooth SIG, `2A19`.
     BatteryLevel,
     /// Answer text of the gateway's own open profile; see [`mod@answer_text`].
@@ -130,6 +146,18 @@ pub struct Motion {
     pub rotation: Option<[f32; 3]>,
 }
 
+impl Motion {
+    /// Takes m/s² and rad/s.
+    fn from_si(acceleration: [f32; 3], rotation: Option<[f32; 3]>) -> Self {
+        /// m/s² in one g (BIPM).
+        const STANDARD_GRAVITY: f32 = 9.806_65;
+        Self {
+            acceleration: acceleration.map(|axis| axis / STANDARD_GRAVITY),
+            rotation: rotation.map(|rotation| rotation.map(f32::to_degrees)),
+        }
+    }
+}
+
 /// What a decoder made of the notifications.
 #[derive(Clone, Debug, PartialEq)]
 pub enum LinkEvent {
@@ -146,6 +174,13 @@ pub enum LinkEvent {
         frame: Vec<u8>,
         /// How many notifications were lost since the last one.
         lost_before: u32,
+    },
+    /// One encoded audio frame that the glasses recorded while nobody was connected, in the order of recording.
+    Recorded {
+        /// Its payload.
+        frame: Vec<u8>,
+        /// When its record began, in whole seconds; `None` where the glasses did not know the time.
+        at: Option<Timestamp>,
     },
     /// The glasses said how they code audio.
     Codec(AudioCodec),
@@ -172,12 +207,24 @@ pub enum DropReason {
     PhotoTooLong,
     /// A photo that ended without having begun.
     PhotoWithoutStart,
-    /// The same audio notification again.
+    /// A photo of which chunks were missing after all asking again.
+    PhotoIncomplete,
+    /// A photo with a wrong checksum.
+    PhotoChecksum,
+    /// The same audio notification or chunk again.
     Duplicate,
     /// An audio frame whose fragments did not all arrive.
     AudioGap,
+    /// Records of audio that did not come whole; they are read again.
+    RecordGap,
+    /// Something that was asked of the glasses again and again without an answer, or that they refused.
+    Unanswered,
     /// A characteristic that this decoder does not know.
     UnknownCharacteristic,
+    /// Words or an acknowledgement that nobody waits for.
+    Unexpected,
+    /// What was written was refused, or not acknowledged in time, as often as it was tried.
+    NotAcknowledged,
     /// An event that nobody polled before too many others came.
     Overflow,
 }
@@ -191,9 +238,15 @@ impl DropReason {
             Self::PhotoGap => "photo_gap",
             Self::PhotoTooLong => "photo_too_long",
             Self::PhotoWithoutStart => "photo_without_start",
+            Self::PhotoIncomplete => "photo_incomplete",
+            Self::PhotoChecksum => "photo_checksum",
             Self::Duplicate => "duplicate",
             Self::AudioGap => "audio_gap",
+            Self::RecordGap => "record_gap",
+            Self::Unanswered => "unanswered",
             Self::UnknownCharacteristic => "unknown_characteristic",
+            Self::Unexpected => "unexpected",
+            Self::NotAcknowledged => "not_acknowledged",
             Self::Overflow => "overflow",
         }
     }

@@ -12,7 +12,8 @@ use crate::time::Timestamp;
 /// by the glasses: where a protocol has acknowledgements of its own, the next write comes when they did.
 /// Foreign bytes end at worst as [`LinkEvent::Dropped`], at a bounded cost in memory and time.
 pub trait Protocol: fmt::Debug + Send {
-    /// Begins the conversation: all characteristics are subscribed to.
+    /// Begins the conversation: all characteristics are subscribed to. After a link was lost the same connection may
+    /// begin again: what was on its way is forgotten.
     fn handle_connected(&mut self, _now: Timestamp) {}
 
     /// Takes a notified value, or one that was read.

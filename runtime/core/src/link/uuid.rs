@@ -17,6 +17,15 @@ pub const DEVICE_INFORMATION_SERVICE: u128 = sig(0x180A);
 /// Firmware revision string, `2A26` in the Device Information service: see [`super::omi::Firmware`].
 pub const FIRMWARE_REVISION: u128 = sig(0x2A26);
 
+/// Omi features service: `19B10020-E8F2-537E-4F6C-D104768A1214`.
+pub const FEATURES_SERVICE: u128 = OMI_SERVICE | 0x20 << 96;
+/// Omi clock service: `19B10030-E8F2-537E-4F6C-D104768A1214`.
+pub const TIME_SYNC_SERVICE: u128 = OMI_SERVICE | 0x30 << 96;
+/// Omi accelerometer service: `32403790-0000-1000-7450-BF445E5829A2`.
+pub const ACCELEROMETER_SERVICE: u128 = 0x3240_3790_0000_1000_7450_BF44_5E58_29A2;
+/// Omi offline storage service: `30295780-4301-EABD-2904-2849ADFEAE43`.
+pub const STORAGE_SERVICE: u128 = 0x3029_5780_4301_EABD_2904_2849_ADFE_AE43;
+
 /// Service of Brilliant's Frame: `7A230001-5475-A6A4-654C-8431F6AD49C4`.
 pub const FRAME_SERVICE: u128 = 0x7A23_0001_5475_A6A4_654C_8431_F6AD_49C4;
 /// Nordic's UART service, which Even's G1 uses: `6E400001-B5A3-F393-E0A9-E50E24DCCA9E`.
@@ -35,6 +44,10 @@ pub const fn of(characteristic: Characteristic) -> u128 {
         Characteristic::PhotoControl => OMI_SERVICE | 6 << 96,
         Characteristic::Button => 0x23BA_7925_0000_1000_7450_346E_AC49_2E92,
         Characteristic::Haptic => 0xCAB1_AB96_2EA5_4F4D_BB56_874B_72CF_C984,
+        Characteristic::Features => FEATURES_SERVICE + (1 << 96),
+        Characteristic::TimeSync => TIME_SYNC_SERVICE + (1 << 96),
+        Characteristic::Accelerometer => ACCELEROMETER_SERVICE + (1 << 96),
+        Characteristic::Storage => STORAGE_SERVICE + (1 << 96),
         Characteristic::BatteryLevel => sig(0x2A19),
         Characteristic::AnswerText => 0x7B1D_0002_6C61_7373_642D_676C_6173_7365,
         Characteristic::FrameTx => FRAME_SERVICE + (1 << 96),

@@ -10,6 +10,9 @@ use tract_onnx::pb::{GraphProto, ModelProto, TensorShapeProto, ValueInfoProto, t
 use super::LoadError;
 use crate::soundness;
 
+/// Longest side that is taken: no tensor may hold more values.
+const LONGEST_SIDE: usize = soundness::MAX_VALUES as usize;
+
 /// An input of which some sides are open.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OpenInput {
@@ -53,7 +56,7 @@ impl FromStr for InputShape {
             Some((name, sides)) => (Some(name.to_owned()), sides),
             None => (None, text),
         };
-        let side = |side: &str| side.trim().parse().ok().filter(|side| *side > 0);
+        let side = |side: &str| side.trim().parse().ok().filter(|side| (1..=LONGEST_SIDE).contains(side));
         let sides: Option<Vec<usize>> = sides.split(',').map(side).collect();
         let sides = sides.ok_or_else(|| InvalidShape(text.to_owned()))?;
         Ok(Self { input, sides })
@@ -212,7 +215,7 @@ mod tests {
             assert_eq!(shape(text).to_string(), text);
         }
         assert_eq!(shape("a=b=7").input.unwrap(), "a=b");
-        for text in ["", "x=", "x=1,,2", "x=0", "x=1,-1", "1x3", "x=1,n"] {
+        for text in ["", "x=", "x=1,,2", "x=0", "x=1,-1", "1x3", "x=1,n", "x=18446744073709551615,3"] {
             let why = text.parse::<InputShape>().unwrap_err().to_string();
             assert!(why.contains("is no shape: NAME=1,3,224,224"), "{text}: {why}");
         }

@@ -5,9 +5,9 @@ use tract_onnx::pb::{
 };
 
 /// Spells out every operation on quantised tensors that stands in one node.
-pub(crate) fn spelled_out(graph: &mut GraphProto) {
+pub(crate) fn spelled_out(graph: &mut GraphProto, opset: i64) {
     let nodes = std::mem::take(&mut graph.node);
-    let mut speller = Speller { graph, count: 0 };
+    let mut speller = Speller { graph, count: 0, opset };
     for node in nodes {
         speller.spell(node);
     }
@@ -16,6 +16,7 @@ pub(crate) fn spelled_out(graph: &mut GraphProto) {
 struct Speller<'a> {
     graph: &'a mut GraphProto,
     count: usize,
+    opset: i64,
 }
 
 impl Speller<'_> {
@@ -37,6 +38,10 @@ impl Speller<'_> {
         };
         let channels_last =
             node.attribute.iter().any(|attribute| attribute.name == "channels_last" && attribute.i != 0);
+        let mut attributes: Vec<AttributeProto> = node.attribute.clone();
+        if plain == "Softmax" && !self.settle_softmax(&mut attributes) {
+            return self.graph.node.push(node);
+        }
         let present = |at: usize| node.input.get(at).is_some_and(|name| !name.is_empty());
         if channels_last || !operands.iter().all(|&at| present(at) && present(at + 1)) {
             return self.graph.node.push(node);
@@ -50,13 +55,13 @@ impl Speller<'_> {
             _ => None,
         };
         if let Some(bias) = bias.filter(|bias| !bias.is_empty()) {
-            let Some(bias) = self.dequantised_bias(bias, &node.input[1], &node.input[4]) else {
+            let Some(bias) = self.dequantised_bias(bias, &node.input[1], &node.input[4], alpha(&node)) else {
                 return self.graph.node.push(node);
             };
             inputs.push(bias);
         }
         let own = |attribute: &&AttributeProto| !matches!(&*attribute.name, "channels_last" | "opset");
-        let attribute = node.attribute.iter().filter(own).cloned().collect();
+        let attribute = attributes.iter().filter(own).cloned().collect();
         let output = &node.output[0];
         let rounds = present(target);
         let computed = if rounds { self.name(output) } else { output.clone() };
@@ -90,12 +95,36 @@ impl Speller<'_> {
         name
     }
 
-    /// A bias of i32 has the scale of the input times that of the weights; none where those are no constants.
-    fn dequantised_bias(&mut self, bias: &str, input_scale: &str, weight_scale: &str) -> Option<String> {
+    /// QLinearSoftmax says itself of which opset it is: before 13 all axes from the named one on are one. Tells whether
+    /// the model's own Softmax can say the same.
+    fn settle_softmax(&self, attributes: &mut Vec<AttributeProto>) -> bool {
+        let int = |name: &str| attributes.iter().find(|attribute| attribute.name == name).map(|it| it.i);
+        let is_old = int("opset").is_some_and(|opset| opset < 13);
+        let axis = int("axis").unwrap_or(-1);
+        attributes.retain(|attribute| attribute.name != "axis");
+        attributes.push(AttributeProto {
+            name: "axis".to_owned(),
+            i: axis,
+            r#type: AttributeType::Int as i32,
+            ..AttributeProto::default()
+        });
+        // The last axis is the same to both.
+        is_old == (self.opset < 13) || axis == -1
+    }
+
+    /// A bias of i32 has the scale of the input times that of the weights, and what the product is multiplied with; none
+    /// where those are no constants.
+    fn dequantised_bias(
+        &mut self,
+        bias: &str,
+        input_scale: &str,
+        weight_scale: &str,
+        alpha: f32,
+    ) -> Option<String> {
         let input = self.constant(input_scale)?;
         let weights = self.constant(weight_scale)?;
         let scales: Vec<f32> =
-            weights.iter().map(|weight| weight * input.first().copied().unwrap_or(1.0)).collect();
+            weights.iter().map(|weight| alpha * weight * input.first().copied().unwrap_or(1.0)).collect();
         let scale = self.name(bias);
         self.graph.initializer.push(TensorProto {
             name: scale.clone(),
@@ -131,6 +160,11 @@ impl Speller<'_> {
         self.count += 1;
         format!("{of}.spelled.{}", self.count)
     }
+}
+
+/// Returns what QGemm multiplies its product with.
+fn alpha(node: &NodeProto) -> f32 {
+    node.attribute.iter().find(|attribute| attribute.name == "alpha").map_or(1.0, |attribute| attribute.f)
 }
 
 fn transposes(node: &NodeProto) -> bool {

@@ -161,7 +161,7 @@ pub enum ClassifyHead {
 
 /// The words for a model's classes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, deny_unknown_fields)]
 pub enum Labels {
     /// A set built in here.
     Builtin(BuiltinLabels),

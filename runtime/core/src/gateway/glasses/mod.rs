@@ -143,7 +143,7 @@ impl Session {
                     effects.count(Counter::AudioFrames);
                     effects.counters.add(Counter::AudioLost, u64::from(lost_before));
                 }
-                LinkEvent::Codec(_) | LinkEvent::Motion(_) => {}
+                LinkEvent::Recorded { .. } | LinkEvent::Codec(_) | LinkEvent::Motion(_) => {}
                 LinkEvent::Button(ButtonEvent::Single) => trigger = Some(Trigger::Button),
                 LinkEvent::Button(_) => effects.notice(Notice::Button(self.id.clone())),
                 LinkEvent::Battery(percent) => {

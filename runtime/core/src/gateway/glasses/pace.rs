@@ -86,11 +86,12 @@ impl Session {
     /// A photo that was lost on the way need not be waited for.
     pub(super) fn recover_capture(&mut self, reason: DropReason, now: Timestamp) {
         use DropReason::{
-            AudioGap, Duplicate, Malformed, Overflow, PhotoGap, PhotoTooLong, PhotoWithoutStart,
+            AudioGap, Duplicate, Malformed, NotAcknowledged, Overflow, PhotoChecksum, PhotoGap,
+            PhotoIncomplete, PhotoTooLong, PhotoWithoutStart, RecordGap, Unanswered, Unexpected,
             UnknownCharacteristic, UnknownValue,
         };
         match reason {
-            PhotoGap | PhotoTooLong => {
+            PhotoGap | PhotoTooLong | PhotoIncomplete | PhotoChecksum => {
                 if let Some(connection) = &mut self.connection {
                     connection.requested_at = None;
                     connection.next_capture = now;
@@ -102,7 +103,11 @@ impl Session {
             | PhotoWithoutStart
             | Duplicate
             | AudioGap
-            | UnknownCharacteristic => {}
+            | RecordGap
+            | Unanswered
+            | UnknownCharacteristic
+            | Unexpected
+            | NotAcknowledged => {}
         }
     }
 }

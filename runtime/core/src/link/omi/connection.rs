@@ -1,45 +1,99 @@
-//! A connection to Omi, OpenGlass or OmiGlass: every command is one write, and nothing is answered.
+//! A connection to Omi, OpenGlass or OmiGlass: every command is one write, and only stored audio is asked for.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::super::{
-    Abilities, CameraAbilities, Characteristic, LinkCommand, LinkEvent, Protocol, Unsupported, Write,
-    answer_text,
+    Abilities, CameraAbilities, Characteristic, DropReason, LinkCommand, LinkEvent, Protocol, Unsupported,
+    Write, answer_text,
 };
-use super::{Decoder, Firmware, encode};
+use super::storage::Drain;
+use super::{Decoder, Features, Firmware, encode};
 use crate::time::Timestamp;
 
-/// One connection.
+/// One connection. One that begins again after its link was lost goes on with the stored audio where it was.
 #[derive(Debug)]
 pub struct Connection {
     decoder: Decoder,
+    /// `None` until they were read; OmiGlass has none.
+    features: Option<Features>,
+    drain: Drain,
     writes: VecDeque<Write>,
 }
 
 impl Connection {
     /// Makes a connection to glasses with this firmware.
     pub fn new(firmware: Firmware) -> Self {
-        Self { decoder: Decoder::new(firmware), writes: VecDeque::new() }
+        Self {
+            decoder: Decoder::new(firmware),
+            features: None,
+            drain: Drain::default(),
+            writes: VecDeque::new(),
+        }
+    }
+
+    fn handle_features(&mut self, value: &[u8], now: Timestamp) -> Result<(), DropReason> {
+        let features = Features::read(value)?;
+        self.features = Some(features);
+        if features.has_storage() {
+            self.drain.begin(now);
+        }
+        Ok(())
+    }
+
+    fn note(&mut self, result: Result<(), DropReason>) {
+        if let Err(reason) = result {
+            self.decoder.events.drop_because(reason);
+        }
     }
 }
 
 impl Protocol for Connection {
-    fn handle_notification(&mut self, characteristic: Characteristic, value: &[u8], _now: Timestamp) {
-        self.decoder.handle_notification(characteristic, value);
+    /// Sets the clock: firmware with a storage stamps its records with it. Other firmware has no such characteristic.
+    fn handle_connected(&mut self, now: Timestamp) {
+        self.decoder.handle_disconnect();
+        self.drain.handle_connected();
+        let seconds = u32::try_from(now.as_secs()).unwrap_or(u32::MAX);
+        let value = seconds.to_le_bytes().to_vec();
+        self.writes.push_back(Write { characteristic: Characteristic::TimeSync, value });
+    }
+
+    fn handle_notification(&mut self, characteristic: Characteristic, value: &[u8], now: Timestamp) {
+        match characteristic {
+            Characteristic::Features => {
+                let result = self.handle_features(value, now);
+                self.note(result);
+            }
+            Characteristic::Storage => {
+                let result = self.drain.handle_notification(value, now);
+                self.note(result);
+            }
+            _ => self.decoder.handle_notification(characteristic, value),
+        }
+    }
+
+    fn handle_timeout(&mut self, now: Timestamp) {
+        let result = self.drain.handle_timeout(now);
+        self.note(result);
+    }
+
+    fn poll_timeout(&self) -> Option<Timestamp> {
+        self.drain.due()
     }
 
     fn poll_event(&mut self) -> Option<LinkEvent> {
-        self.decoder.poll_event()
+        self.decoder.poll_event().or_else(|| self.drain.poll_frame())
     }
 
     fn poll_write(&mut self) -> Option<Write> {
-        self.writes.pop_front()
+        let storage = |value| Write { characteristic: Characteristic::Storage, value };
+        self.writes.pop_front().or_else(|| self.drain.poll_write().map(storage))
     }
 
     fn handle_command(&mut self, command: &LinkCommand, _now: Timestamp) -> Result<(), Unsupported> {
         let write = match command {
             LinkCommand::Show { kind, query, text } => answer_text::encode(*kind, *query, text),
+            LinkCommand::Vibrate(_) if !self.abilities().haptics => return Err(Unsupported),
             other => encode(other).ok_or(Unsupported)?,
         };
         self.writes.push_back(write);
@@ -51,7 +105,7 @@ impl Protocol for Connection {
             camera: Some(CameraAbilities { shortest_interval: Duration::ZERO, is_adjustable: false }),
             microphone: true,
             display: true,
-            haptics: true,
+            haptics: self.features.is_none_or(Features::has_haptics),
         }
     }
 }

@@ -14,18 +14,31 @@
 //! | battery | `[percent u8]` |
 //! | photo control | write `[i8]`: -1 one photo, 0 stop, 5 to 127 an interval in seconds |
 //! | haptic | write `[u8]`: 1, 2, 3 buzz for 100, 300, 500 ms |
+//! | features | `[bits u32]`: 5 haptic, 6 offline storage; the others say what the GATT table says too |
+//! | time sync | write `[seconds since 1970 u32]` |
+//! | accelerometer | 6 × `[whole i32][millionths i32]`, see `motion` |
+//! | storage | the audio that was stored while nobody was connected, see `storage` |
+//!
+//! Device settings (LED, microphone gain) are not written: OmiGlass has its update service under the same UUIDs.
 
 mod audio;
 mod connection;
+mod features;
 mod firmware;
+mod motion;
 mod photo;
+mod record;
+mod storage;
 
 use std::time::Duration;
 
 pub use audio::MAX_FRAME;
 pub use connection::Connection;
+use features::Features;
 pub use firmware::Firmware;
 pub use photo::MAX_PHOTO;
+pub use record::RECORD;
+pub use storage::{BATCH, MAX_FAILURES, PAUSE, SILENCE};
 
 use super::{
     AudioCodec, ButtonEvent, Characteristic, DropReason, Events, LinkCommand, LinkEvent, MAX_VALUE, Write,
@@ -34,7 +47,7 @@ use super::{
 pub use super::MAX_EVENTS;
 
 /// Every characteristic that these glasses may have.
-pub const CHARACTERISTICS: [Characteristic; 8] = [
+pub const CHARACTERISTICS: [Characteristic; 12] = [
     Characteristic::Audio,
     Characteristic::Codec,
     Characteristic::PhotoData,
@@ -43,6 +56,10 @@ pub const CHARACTERISTICS: [Characteristic; 8] = [
     Characteristic::Haptic,
     Characteristic::BatteryLevel,
     Characteristic::AnswerText,
+    Characteristic::Features,
+    Characteristic::TimeSync,
+    Characteristic::Accelerometer,
+    Characteristic::Storage,
 ];
 
 /// Decodes the notifications of one connection.
@@ -75,6 +92,11 @@ impl Decoder {
             Characteristic::Codec => events.push_result(codec(value).map(LinkEvent::Codec)),
             Characteristic::Button => events.push_result(button(value).map(LinkEvent::Button)),
             Characteristic::BatteryLevel => events.push_result(battery(value).map(LinkEvent::Battery)),
+            Characteristic::Accelerometer => match motion::read(value) {
+                Ok(Some(event)) => events.push(event),
+                Ok(None) => {}
+                Err(reason) => events.drop_because(reason),
+            },
             _ => events.drop_because(DropReason::UnknownCharacteristic),
         }
     }

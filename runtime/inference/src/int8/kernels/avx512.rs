@@ -3,11 +3,11 @@
 
 use std::arch::x86_64::{
     __m512, __m512i, __mmask16, __mmask64, _MM_HINT_T1, _mm_maskz_loadu_epi8, _mm_prefetch, _mm512_add_epi32,
-    _mm512_add_ps, _mm512_cvtepi32_ps, _mm512_cvtepu8_epi32, _mm512_cvtps_epi32, _mm512_dpbusd_epi32,
-    _mm512_fmadd_ps, _mm512_i32gather_ps, _mm512_loadu_ps, _mm512_loadu_si512, _mm512_mask_blend_epi8,
-    _mm512_mask_cvtusepi32_storeu_epi8, _mm512_mask_storeu_epi8, _mm512_mask_storeu_ps,
-    _mm512_maskz_loadu_epi8, _mm512_maskz_loadu_ps, _mm512_max_epi32, _mm512_max_epu8, _mm512_min_epi32,
-    _mm512_min_epu8, _mm512_min_ps, _mm512_movepi8_mask, _mm512_mul_ps, _mm512_packs_epi32,
+    _mm512_add_ps, _mm512_cvtepi32_ps, _mm512_cvtepu8_epi32, _mm512_cvtps_epi32, _mm512_div_ps,
+    _mm512_dpbusd_epi32, _mm512_fmadd_ps, _mm512_i32gather_ps, _mm512_loadu_ps, _mm512_loadu_si512,
+    _mm512_mask_blend_epi8, _mm512_mask_cvtusepi32_storeu_epi8, _mm512_mask_storeu_epi8,
+    _mm512_mask_storeu_ps, _mm512_maskz_loadu_epi8, _mm512_maskz_loadu_ps, _mm512_max_epi32, _mm512_max_epu8,
+    _mm512_min_epi32, _mm512_min_epu8, _mm512_min_ps, _mm512_movepi8_mask, _mm512_mul_ps, _mm512_packs_epi32,
     _mm512_packus_epi16, _mm512_permutex2var_epi8, _mm512_set1_epi8, _mm512_set1_epi32, _mm512_set1_ps,
     _mm512_setzero_si512, _mm512_unpackhi_epi8, _mm512_unpackhi_epi16, _mm512_unpacklo_epi8,
     _mm512_unpacklo_epi16,
@@ -385,13 +385,13 @@ pub(super) unsafe fn copy_lines(lines: &Lines<'_>, input: &[u8], output: &mut [u
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vl")]
-pub(super) unsafe fn quantise(inverse_scale: f32, rounding: Rounding, input: &[f32], output: &mut [u8]) {
-    let scale = _mm512_set1_ps(inverse_scale);
+pub(super) unsafe fn quantise(scale: f32, rounding: Rounding, input: &[f32], output: &mut [u8]) {
+    let by = _mm512_set1_ps(scale);
     for at in (0..input.len()).step_by(LANES) {
         let mask = mask16(input.len() - at);
         // SAFETY: the masks end with the slices, which have the same length.
         unsafe {
-            let value = _mm512_mul_ps(_mm512_maskz_loadu_ps(mask, input.as_ptr().add(at)), scale);
+            let value = _mm512_div_ps(_mm512_maskz_loadu_ps(mask, input.as_ptr().add(at)), by);
             store16(output.as_mut_ptr().add(at), mask, levels(value, rounding));
         }
     }

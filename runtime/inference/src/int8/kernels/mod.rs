@@ -279,21 +279,22 @@ pub(crate) fn look_up_in_place(isa: Isa, table: &[u8; 256], levels: &mut [u8]) {
     }
 }
 
-/// Quantises: `round(value · inverse scale) + zero point`.
-pub(crate) fn quantise(isa: Isa, inverse_scale: f32, rounding: Rounding, input: &[f32], output: &mut [u8]) {
+/// Quantises: `round(value / scale) + zero point`. Divided, as ONNX has it: times the inverse some values that lie half-way
+/// between two levels get the other one.
+pub(crate) fn quantise(isa: Isa, scale: f32, rounding: Rounding, input: &[f32], output: &mut [u8]) {
     assert_eq!(input.len(), output.len());
     match isa {
-        Isa::Scalar => scalar::quantise(inverse_scale, rounding, input, output),
+        Isa::Scalar => scalar::quantise(scale, rounding, input, output),
         // SAFETY: the processor has the features, and both slices have the same length.
         #[cfg(target_arch = "x86_64")]
-        Isa::Avx512 => unsafe { avx512::quantise(inverse_scale, rounding, input, output) },
+        Isa::Avx512 => unsafe { avx512::quantise(scale, rounding, input, output) },
         // SAFETY: likewise.
         #[cfg(target_arch = "x86_64")]
-        Isa::AvxVnni | Isa::Avx2 => unsafe { avx::quantise(inverse_scale, rounding, input, output) },
+        Isa::AvxVnni | Isa::Avx2 => unsafe { avx::quantise(scale, rounding, input, output) },
         // SAFETY: likewise.
         #[cfg(target_arch = "aarch64")]
         Isa::I8mm | Isa::Dotprod | Isa::Neon => unsafe {
-            arm::quantise(inverse_scale, rounding, input, output);
+            arm::quantise(scale, rounding, input, output);
         },
     }
 }

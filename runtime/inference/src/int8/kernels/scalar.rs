@@ -67,9 +67,9 @@ pub(super) fn look_up(table: &[u8; 256], input: &[u8], output: &mut [u8]) {
     }
 }
 
-pub(super) fn quantise(inverse_scale: f32, rounding: Rounding, input: &[f32], output: &mut [u8]) {
+pub(super) fn quantise(scale: f32, rounding: Rounding, input: &[f32], output: &mut [u8]) {
     for (output, &input) in output.iter_mut().zip(input) {
-        *output = rounding.quantised(input * inverse_scale);
+        *output = rounding.quantised(input / scale);
     }
 }
 

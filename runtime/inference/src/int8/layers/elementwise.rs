@@ -157,7 +157,7 @@ impl Layer for DequantiseWeights {
 /// Numbers become levels; channels that were second become last.
 #[derive(Clone, Debug)]
 pub(crate) struct Quantise {
-    pub(crate) inverse_scale: f32,
+    pub(crate) scale: f32,
     pub(crate) rounding: Rounding,
     pub(crate) spread: Spread,
 }
@@ -177,14 +177,14 @@ impl Layer for Quantise {
     }
 
     fn run(&self, inputs: &[TValue]) -> TractResult<Tensor> {
-        quantised(floats(&inputs[0])?, inputs[0].shape(), self.inverse_scale, self.rounding, self.spread)
+        quantised(floats(&inputs[0])?, inputs[0].shape(), self.scale, self.rounding, self.spread)
     }
 }
 
 fn quantised(
     input: &[f32],
     shape: &[usize],
-    inverse_scale: f32,
+    scale: f32,
     rounding: Rounding,
     spread: Spread,
 ) -> TractResult<Tensor> {
@@ -195,7 +195,7 @@ fn quantised(
             let mut view = output.try_as_plain_ram_mut()?;
             let part = view.as_slice_mut::<u8>()?;
             for_rows(input.len(), part, input.len() as u64 * MOVED, |range, part| {
-                kernels::quantise(isa, inverse_scale, rounding, &input[range], part);
+                kernels::quantise(isa, scale, rounding, &input[range], part);
             });
             Ok(output)
         }
@@ -211,7 +211,7 @@ fn quantised(
                         let length = (rows.end - start).min(PIECE);
                         for channel in 0..channels {
                             let from = &input[channel * pixels + start..][..length];
-                            kernels::quantise(isa, inverse_scale, rounding, from, &mut line[..length]);
+                            kernels::quantise(isa, scale, rounding, from, &mut line[..length]);
                             let to = part[(start - rows.start) * channels + channel..].iter_mut();
                             to.step_by(channels).zip(&line[..length]).for_each(|(to, &level)| *to = level);
                         }
@@ -279,7 +279,7 @@ impl Layer for QuantiseDynamic {
     fn run(&self, inputs: &[TValue]) -> TractResult<Tensor> {
         let &[scale, zero_point] = floats(&inputs[1])? else { bail!("scale and zero point are missing") };
         let rounding = Rounding { zero_point: zero_point as i32, low: 0, high: 255 };
-        quantised(floats(&inputs[0])?, inputs[0].shape(), 1.0 / scale, rounding, self.spread)
+        quantised(floats(&inputs[0])?, inputs[0].shape(), scale, rounding, self.spread)
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use tract_onnx::pb::NodeProto;
-use tract_onnx::tract_core::internal::{DatumType, TractResult};
+use tract_onnx::tract_core::internal::{DatumType, Tensor, TractResult};
 
 use super::super::layers::{ConvolveFloat, MaxPool, Spread, UpsampleNearest, is_wide};
 use super::super::window::Window;
@@ -153,11 +153,12 @@ impl Lowering<'_> {
     /// Returns a number for each output channel; zeros where there is no bias.
     pub(super) fn bias(&self, name: Option<&String>, outputs: usize) -> Option<Vec<f32>> {
         let Some(name) = name.filter(|name| !name.is_empty()) else { return Some(vec![0.0; outputs]) };
+        let by_channel = |bias: &Tensor| bias.len() == 1 || bias.shape().last() == Some(&bias.len());
         let bias = match self.constant(name) {
-            Some(bias) => numbers(&bias)?,
+            Some(bias) => numbers(&*Some(bias).filter(|bias| by_channel(bias))?)?,
             None => {
                 let node = self.producers.get(&**name).filter(|node| node.op_type == "DequantizeLinear")?;
-                let levels = numbers(&*self.constant(&node.input[0])?)?;
+                let levels = numbers(&*self.constant(&node.input[0]).filter(|levels| by_channel(levels))?)?;
                 let scales = numbers(&*self.constant(&node.input[1])?)?;
                 levels.iter().zip(scales.iter().cycle()).map(|(level, scale)| level * scale).collect()
             }
@@ -294,6 +295,14 @@ impl Lowering<'_> {
             return Ok(false);
         }
         let factor = [shape[2] / input[2], shape[3] / input[3]];
+        // A scale between two whole factors gives the same sides from other pixels.
+        let given = node.input.get(if node.op_type == "Upsample" { 1 } else { 2 });
+        let scales = given.and_then(|name| self.constant(name)).and_then(|scales| numbers(&scales));
+        let is_factor = |scales: &[f32]| scales == [1.0, 1.0, factor[0] as f32, factor[1] as f32];
+        let by_sizes = node.op_type == "Resize" && node.input.get(3).is_some_and(|name| !name.is_empty());
+        if !(by_sizes || scales.is_some_and(|scales| is_factor(&scales))) {
+            return Ok(false);
+        }
         let stored = self.in_layout(&levels.stored, Layout::ChannelsLast)?;
         let layer = UpsampleNearest { input: [input[0], input[2], input[3], input[1]], factor };
         let outlet = self.emit(&node.output[0], layer, &[stored.outlet])?;

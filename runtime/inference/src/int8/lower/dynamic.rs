@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use tract_onnx::pb::NodeProto;
-use tract_onnx::tract_core::internal::{OutletId, TractResult};
+use tract_onnx::tract_core::internal::{OutletId, Tensor, TractResult};
 use tract_onnx::tract_hir::ops::source::Source;
 
 use super::super::conv::Convolution;
@@ -39,6 +39,7 @@ impl Lowering<'_> {
     pub(super) fn dynamic_quantize_linear(&mut self, node: &NodeProto) -> TractResult<bool> {
         let [levels, scale, zero_point] = &node.output[..] else { return Ok(false) };
         let input = node.input[0].clone();
+        let node_outputs = [levels.as_str(), scale.as_str(), zero_point.as_str()];
         let understood = |name: &String, allowed: &[&str]| {
             self.consumers
                 .get(&**name)
@@ -46,9 +47,9 @@ impl Lowering<'_> {
         };
         let products = ["MatMulInteger", "ConvInteger"];
         let all_taken = self.consumers.get(&**levels).is_some_and(|nodes| {
-            nodes
-                .iter()
-                .all(|node| products.contains(&&*node.op_type) && self.product(node, &input).is_some())
+            nodes.iter().all(|node| {
+                products.contains(&&*node.op_type) && self.is_understood(node, &node_outputs, &input)
+            })
         });
         if !(all_taken && understood(scale, &["Mul"]) && understood(zero_point, &products)) {
             return Ok(false);
@@ -162,11 +163,7 @@ impl Lowering<'_> {
         let Some(&multiplied) = self.producers.get(product) else { return Ok(false) };
         let Some(product) = self.product(multiplied, activation) else { return Ok(false) };
         let outputs = product.filter.outputs();
-        let scales = match scales.len() {
-            1 => vec![scales[0]; outputs],
-            count if count == outputs => scales.to_vec(),
-            _ => tract_onnx::tract_core::internal::bail!("{} scales for {outputs} channels", scales.len()),
-        };
+        let scales = if scales.len() == 1 { vec![scales[0]; outputs] } else { scales.to_vec() };
         let bias = self.added_bias(&node.output[0], outputs, product.picture.is_some());
         let layout = if product.picture.is_some() { Layout::ChannelsLast } else { Layout::Natural };
         let (levels, range) = self.dynamic_levels(activation, layout)?;
@@ -198,12 +195,44 @@ impl Lowering<'_> {
         Ok(true)
     }
 
+    /// Returns whether a product of an activation's levels becomes numbers in the one way that a layer does: with the
+    /// activation's own zero point, and by its scale times one for each output channel at most.
+    fn is_understood(&self, node: &NodeProto, [levels, scale, zero_point]: &[&str; 3], input: &str) -> bool {
+        let Some(product) = self.product(node, input) else { return false };
+        let own = node.input[0] == *levels && node.input.get(2).is_some_and(|name| name == zero_point);
+        let numbers = || {
+            let cast = self.only_consumer(&node.output[0], "Cast")?;
+            let multiplied = self.only_consumer(&cast.output[0], "Mul")?;
+            let by = multiplied.input.iter().find(|name| **name != cast.output[0])?;
+            let of_weights = match self.producers.get(&**by).filter(|node| node.op_type == "Mul") {
+                Some(scales) if scales.input.iter().any(|name| name == scale) => {
+                    let other = scales.input.iter().find(|name| *name != scale)?;
+                    self.constant(other)?
+                }
+                _ => return None,
+            };
+            let along =
+                self.is_along_channels(&of_weights, product.filter.outputs(), product.picture.is_some());
+            let rank = self.rank(&multiplied.output[0]) == self.rank(&node.output[0]);
+            Some(along && rank)
+        };
+        own && numbers().unwrap_or(false)
+    }
+
+    /// Returns whether a constant is one number, or one for each output channel, lying along them.
+    fn is_along_channels(&self, constant: &Tensor, outputs: usize, is_picture: bool) -> bool {
+        let from_the_end = if is_picture { 3 } else { 1 };
+        let along = constant.rank().checked_sub(from_the_end).map(|axis| constant.shape()[axis]);
+        constant.len() == 1 || (constant.len() == outputs && along == Some(outputs))
+    }
+
     /// Gives up weights that are packed now and that nobody else reads: both would be in memory otherwise until the
     /// whole graph is lowered.
     fn release(&mut self, weights: &str) -> TractResult<()> {
         let outlet = self.outlets[weights];
         let fact = self.model.outlet_fact(outlet)?.clone().without_value();
-        if self.consumers.get(weights).is_some_and(|consumers| consumers.len() == 1) {
+        let is_sole = self.consumers.get(weights).is_some_and(|consumers| consumers.len() == 1);
+        if is_sole && !self.graph_outputs.contains(weights) {
             // The product that was taken over is still in the graph, and checked: it wants the type and the shape.
             self.model.set_outlet_fact(outlet, fact)?;
             self.model.nodes[outlet.node].op = Box::new(Source);
@@ -216,9 +245,9 @@ impl Lowering<'_> {
         let add = self.only_consumer(name, "Add")?;
         let other = add.input.iter().find(|input| *input != name)?;
         let bias = self.constant(other)?;
-        let rank = bias.rank();
-        let along = if is_picture { rank.checked_sub(3)? } else { rank.checked_sub(1)? };
-        let fits = bias.len() == outputs && bias.shape().get(along) == Some(&outputs);
+        let fits = bias.len() == outputs
+            && self.is_along_channels(&bias, outputs, is_picture)
+            && self.rank(&add.output[0]) == self.rank(name);
         Some((add.output[0].clone(), numbers(&bias).filter(|_| fits)?))
     }
 

@@ -177,7 +177,7 @@ fn function(name: &str, attributes: Attributes<'_>) -> Option<Box<dyn Fn(f32) ->
             Box::new(move |x| (alpha * x + beta).clamp(0.0, 1.0))
         }
         "HardSwish" => Box::new(|x| x * (x / 6.0 + 0.5).clamp(0.0, 1.0)),
-        "Softplus" => Box::new(|x| x.exp().ln_1p()),
+        "Softplus" => Box::new(|x: f32| x.max(0.0) + (-x.abs()).exp().ln_1p()),
         "Exp" => Box::new(f32::exp),
         "Sqrt" => Box::new(f32::sqrt),
         "Abs" => Box::new(f32::abs),

@@ -72,6 +72,14 @@ struct Quantised {
     signed: bool,
 }
 
+/// A zero point, as a level of u8.
+#[derive(Clone, Copy)]
+struct Point {
+    level: i32,
+    /// s8 in the original.
+    signed: bool,
+}
+
 /// What levels are in the original graph.
 #[derive(Clone, Copy)]
 enum Meaning {
@@ -214,7 +222,14 @@ impl<'a> Lowering<'a> {
 
     /// QuantizeLinear: where a function of levels is rounded.
     fn quantize_linear(&mut self, node: &NodeProto) -> TractResult<bool> {
-        let Some((table, signed)) = self.scale_and_zero_point(node) else { return Ok(false) };
+        let Some((scale, zero_point)) = self.scale_and_zero_point(node) else { return Ok(false) };
+        // Without a zero point the type is told by an attribute: ONNX's 2 is u8, 3 is s8.
+        let (table, signed) = match (zero_point, Attributes(node).int("output_dtype", 0)) {
+            (Some(Point { level, signed }), _) => (Table::affine(scale, level), signed),
+            (None, 0 | 2) => (Table::affine(scale, 0), false),
+            (None, 3) => (Table::affine(scale, 128), true),
+            _ => return Ok(false),
+        };
         let (input, output) = (&node.input[0], &node.output[0]);
         let Some(shape) = self.shape(input) else { return Ok(false) };
         if self.datum(input) != Some(DatumType::F32) && !self.values.contains_key(input) {
@@ -240,12 +255,15 @@ impl<'a> Lowering<'a> {
         if self.constant(input).is_some() {
             return Ok(false);
         }
-        let Some((table, _)) = self.scale_and_zero_point(node) else { return Ok(false) };
+        let Some((scale, zero_point)) = self.scale_and_zero_point(node) else { return Ok(false) };
         let known = match self.quantised.get(input).cloned() {
             Some(quantised) => Some(quantised),
             None => self.foreign(input)?,
         };
-        let Some(Quantised { stored, through, .. }) = known else { return Ok(false) };
+        let Some(Quantised { stored, through, signed }) = known else { return Ok(false) };
+        // Without a zero point it is 0, which of s8 is the level 128.
+        let zero = if signed { 128 } else { 0 };
+        let table = Table::affine(scale, zero_point.map_or(zero, |point| point.level));
         let table = match through {
             Some(through) => Table::through(through, &table),
             None => table,
@@ -255,15 +273,15 @@ impl<'a> Lowering<'a> {
         Ok(true)
     }
 
-    /// Returns what levels stand for, and whether the original is s8; none for a scale for each channel.
-    fn scale_and_zero_point(&self, node: &NodeProto) -> Option<(Table, bool)> {
+    /// Returns the scale and the zero point, if there is one; none for a scale for each channel.
+    fn scale_and_zero_point(&self, node: &NodeProto) -> Option<(f32, Option<Point>)> {
         let scale = self.constant(node.input.get(1)?)?;
         let scale = (scale.len() == 1).then(|| scale.cast_to_scalar::<f32>().ok()).flatten()?;
         if !(scale.is_finite() && scale > 0.0) {
             return None;
         }
         let Some(zero_point) = node.input.get(2).filter(|name| !name.is_empty()) else {
-            return Some((Table::affine(scale, 0), false));
+            return Some((scale, None));
         };
         let zero_point = self.constant(zero_point)?;
         let signed = match zero_point.datum_type() {
@@ -271,8 +289,8 @@ impl<'a> Lowering<'a> {
             DatumType::I8 => true,
             _ => return None,
         };
-        let zero_point = zero_point.cast_to_scalar::<i32>().ok()?;
-        Some((Table::affine(scale, zero_point + if signed { 128 } else { 0 }), signed))
+        let level = zero_point.cast_to_scalar::<i32>().ok()? + if signed { 128 } else { 0 };
+        Some((scale, Some(Point { level, signed })))
     }
 
     fn constant(&self, name: &str) -> Option<Arc<Tensor>> {

@@ -99,7 +99,15 @@ impl Lowering<'_> {
         let (values, value_axes) = self.seen_through(&node.input[1])?;
         // The layer wants each row's places side by side.
         let axes = [query_axes, [batch, head, row, place], value_axes];
+        // One picture or sentence, and as many heads of keys and values as of queries.
+        let side = |name: &str, axis: usize| self.side(name, axis);
+        let heads = side(queries, query_axes[1]).filter(|_| side(queries, query_axes[0]) == Some(1));
+        let alike = [(keys, axes[1]), (values, axes[2])]
+            .iter()
+            .all(|(name, axes)| side(name, axes[0]) == Some(1) && side(name, axes[1]) == heads);
         let fits = axes.iter().all(|axes| axes[3] == 3)
+            && heads.is_some()
+            && alike
             && [queries, keys, values].iter().all(|name| self.datum(name) == Some(DatumType::F32));
         let sources = [queries, keys, values].map(str::to_owned);
         fits.then(|| (Attention { scale, axes }, sources, joined.output[0].clone()))
@@ -108,10 +116,12 @@ impl Lowering<'_> {
     /// The end of an activation on numbers, which then goes into the layer that makes them.
     pub(super) fn activated(&mut self, node: &NodeProto) -> TractResult<bool> {
         let Some((activation, input)) = self.activation(node) else { return Ok(false) };
-        if self.values.contains_key(&input) || self.datum(&input) != Some(DatumType::F32) {
+        let output = &node.output[0];
+        let is_numbers = !self.values.contains_key(&input) && self.datum(&input) == Some(DatumType::F32);
+        // A constant of more axes adds some.
+        if !is_numbers || self.rank(&input) != self.rank(output) {
             return Ok(false);
         }
-        let output = &node.output[0];
         let last = self.floats_last.get(&input).copied();
         let before = match last {
             Some(last) => last,
@@ -221,11 +231,12 @@ impl Lowering<'_> {
     }
 
     fn normalise(&mut self, node: &NodeProto, input: &str, layer: Normalise) -> TractResult<bool> {
-        let length = self.shape_of_last(input);
+        let last = self.rank(input).and_then(|rank| rank.checked_sub(1));
+        let length = last.and_then(|last| self.side(input, last));
         if length != Some(layer.scale.len()) || layer.shift.len() != layer.scale.len() || length == Some(0) {
             return Ok(false);
         }
-        if self.datum(input) != Some(DatumType::F32) {
+        if self.datum(input) != Some(DatumType::F32) || self.rank(input) != self.rank(&node.output[0]) {
             return Ok(false);
         }
         let numbers = self.number_outlet(input)?;
@@ -278,9 +289,9 @@ impl Lowering<'_> {
         self.producers.get(name).copied().filter(|node| node.op_type == op)
     }
 
-    fn shape_of_last(&self, name: &str) -> Option<usize> {
+    fn side(&self, name: &str, axis: usize) -> Option<usize> {
         let fact = self.model.outlet_fact(*self.outlets.get(name)?).ok()?;
-        usize::try_from(fact.shape.dims().last()?.concretize()?.to_i64().ok()?).ok()
+        usize::try_from(fact.shape.dims().nth(axis)?.concretize()?.to_i64().ok()?).ok()
     }
 
     /// Returns the node that makes a tensor, where nothing else reads it.
@@ -332,7 +343,7 @@ impl Lowering<'_> {
         Ok(true)
     }
 
-    fn rank(&self, name: &str) -> Option<usize> {
+    pub(super) fn rank(&self, name: &str) -> Option<usize> {
         let fact = self.model.outlet_fact(*self.outlets.get(name)?).ok()?;
         fact.shape.rank().concretize().and_then(|rank| usize::try_from(rank).ok())
     }

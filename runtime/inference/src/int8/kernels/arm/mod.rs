@@ -9,11 +9,11 @@ mod tiles;
 
 use std::arch::aarch64::{
     float32x4_t, int32x4_t, uint8x16_t, uint8x16x4_t, uint32x4_t, vaddq_f32, vaddq_s32, vcombine_s16,
-    vcombine_u8, vcvtnq_s32_f32, vcvtq_f32_s32, vcvtq_f32_u32, vdupq_n_f32, vdupq_n_s32, vdupq_n_u8,
-    vfmaq_f32, vget_low_u8, vget_low_u16, vld1q_f32, vld1q_s32, vld1q_u8, vld1q_u8_x4, vmaxq_u8, vminnmq_f32,
-    vminq_u8, vmovl_high_u8, vmovl_high_u16, vmovl_u8, vmovl_u16, vmulq_f32, vqmovn_s32, vqmovun_s16,
-    vqtbl4q_u8, vqtbx4q_u8, vreinterpretq_u8_u16, vreinterpretq_u16_u8, vst1q_f32, vst1q_u8, vsubq_u8,
-    vzip1q_u8, vzip1q_u16, vzip2q_u8, vzip2q_u16,
+    vcombine_u8, vcvtnq_s32_f32, vcvtq_f32_s32, vcvtq_f32_u32, vdivq_f32, vdupq_n_f32, vdupq_n_s32,
+    vdupq_n_u8, vfmaq_f32, vget_low_u8, vget_low_u16, vld1q_f32, vld1q_s32, vld1q_u8, vld1q_u8_x4, vmaxq_u8,
+    vminnmq_f32, vminq_u8, vmovl_high_u8, vmovl_high_u16, vmovl_u8, vmovl_u16, vmulq_f32, vqmovn_s32,
+    vqmovun_s16, vqtbl4q_u8, vqtbx4q_u8, vreinterpretq_u8_u16, vreinterpretq_u16_u8, vst1q_f32, vst1q_u8,
+    vsubq_u8, vzip1q_u8, vzip1q_u16, vzip2q_u8, vzip2q_u16,
 };
 use std::ptr;
 
@@ -206,18 +206,18 @@ pub(super) unsafe fn look_up(table: &[u8; 256], input: *const u8, output: &mut [
 }
 
 #[target_feature(enable = "neon")]
-pub(super) fn quantise(inverse_scale: f32, rounding: Rounding, input: &[f32], output: &mut [u8]) {
-    let scale = vdupq_n_f32(inverse_scale);
+pub(super) fn quantise(scale: f32, rounding: Rounding, input: &[f32], output: &mut [u8]) {
+    let by = vdupq_n_f32(scale);
     let (vectors, rest) = output.as_chunks_mut::<LANES>();
     let (values, tail) = input.as_chunks::<LANES>();
     for (output, values) in vectors.iter_mut().zip(values) {
         // SAFETY: both have 16 elements.
         unsafe {
-            let values = load_floats(values.as_ptr()).map(|value| vmulq_f32(value, scale));
+            let values = load_floats(values.as_ptr()).map(|value| vdivq_f32(value, by));
             vst1q_u8(output.as_mut_ptr(), levels16(values, rounding));
         }
     }
-    scalar::quantise(inverse_scale, rounding, tail, rest);
+    scalar::quantise(scale, rounding, tail, rest);
 }
 
 /// Widens 16 levels.

@@ -9,12 +9,12 @@ pub(super) mod vnni;
 use std::arch::x86_64::{
     __m128i, __m256, __m256i, _mm_loadu_si128, _mm_max_epu8, _mm_min_epu8, _mm_packus_epi16, _mm_set1_epi8,
     _mm_srli_si128, _mm_storeu_si128, _mm256_add_epi32, _mm256_add_ps, _mm256_castsi256_si128,
-    _mm256_cvtepi32_ps, _mm256_cvtepu8_epi32, _mm256_cvtps_epi32, _mm256_extracti128_si256, _mm256_fmadd_ps,
-    _mm256_i32gather_ps, _mm256_loadu_ps, _mm256_loadu_si256, _mm256_max_epu8, _mm256_min_epu8,
-    _mm256_min_ps, _mm256_mul_ps, _mm256_packs_epi32, _mm256_packus_epi16, _mm256_permute4x64_epi64,
-    _mm256_set1_epi8, _mm256_set1_epi32, _mm256_set1_ps, _mm256_setzero_si256, _mm256_shuffle_epi8,
-    _mm256_storeu_ps, _mm256_storeu_si256, _mm256_subs_epi8, _mm256_unpackhi_epi8, _mm256_unpackhi_epi16,
-    _mm256_unpacklo_epi8, _mm256_unpacklo_epi16, _mm256_xor_si256,
+    _mm256_cvtepi32_ps, _mm256_cvtepu8_epi32, _mm256_cvtps_epi32, _mm256_div_ps, _mm256_extracti128_si256,
+    _mm256_fmadd_ps, _mm256_i32gather_ps, _mm256_loadu_ps, _mm256_loadu_si256, _mm256_max_epu8,
+    _mm256_min_epu8, _mm256_min_ps, _mm256_mul_ps, _mm256_packs_epi32, _mm256_packus_epi16,
+    _mm256_permute4x64_epi64, _mm256_set1_epi8, _mm256_set1_epi32, _mm256_set1_ps, _mm256_setzero_si256,
+    _mm256_shuffle_epi8, _mm256_storeu_ps, _mm256_storeu_si256, _mm256_subs_epi8, _mm256_unpackhi_epi8,
+    _mm256_unpackhi_epi16, _mm256_unpacklo_epi8, _mm256_unpacklo_epi16, _mm256_xor_si256,
 };
 use std::ptr;
 
@@ -263,18 +263,18 @@ pub(super) unsafe fn look_up(table: &[u8; 256], input: *const u8, output: &mut [
 }
 
 #[target_feature(enable = "avx2")]
-pub(super) fn quantise(inverse_scale: f32, rounding: Rounding, input: &[f32], output: &mut [u8]) {
-    let scale = _mm256_set1_ps(inverse_scale);
+pub(super) fn quantise(scale: f32, rounding: Rounding, input: &[f32], output: &mut [u8]) {
+    let by = _mm256_set1_ps(scale);
     let (vectors, rest) = output.as_chunks_mut::<LANES>();
     let (values, tail) = input.as_chunks::<LANES>();
     for (output, values) in vectors.iter_mut().zip(values) {
         // SAFETY: both have 16 elements.
         unsafe {
-            let values = load_floats(values.as_ptr()).map(|value| _mm256_mul_ps(value, scale));
+            let values = load_floats(values.as_ptr()).map(|value| _mm256_div_ps(value, by));
             _mm_storeu_si128(output.as_mut_ptr().cast(), levels16(values, rounding));
         }
     }
-    scalar::quantise(inverse_scale, rounding, tail, rest);
+    scalar::quantise(scale, rounding, tail, rest);
 }
 
 /// Widens 16 levels.

@@ -217,12 +217,16 @@ proptest! {
     fn quantising_is_the_same_everywhere(
         input in prop::collection::vec(prop_oneof![-300.0..300.0f32, Just(f32::NAN), Just(f32::INFINITY), Just(f32::NEG_INFINITY), Just(0.5), Just(1.5), Just(3e38)], 0..100),
         rounding in rounding(),
+        scale in prop_oneof![Just(1.0_f32), Just(0.1), Just(2.0 / 255.0)],
+        ties in prop::collection::vec(-300..300i32, 0..40),
     ) {
+        let ties = ties.into_iter().map(|level| (level as f32 + 0.5) * scale);
+        let input: Vec<f32> = input.into_iter().chain(ties).collect();
         let mut expected = vec![0; input.len()];
-        scalar::quantise(1.0, rounding, &input, &mut expected);
+        scalar::quantise(scale, rounding, &input, &mut expected);
         for isa in Isa::available() {
             let mut output = vec![0; input.len()];
-            quantise(isa, 1.0, rounding, &input, &mut output);
+            quantise(isa, scale, rounding, &input, &mut output);
             prop_assert_eq!(&output, &expected);
         }
     }
