@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use glassd_core::gateway::{Gateway, Input, Output, Probe, Settings};
-use glassd_core::link::{Arm, Characteristic, LinkEvent, Profile, Protocol, crc32, frame, mentra, omi};
+use glassd_core::link::{Arm, Characteristic, LinkEvent, Profile, Protocol, frame, mentra, omi};
 use glassd_core::query::Source;
 use glassd_core::{GlassesId, QueryId, Scene, Timestamp};
 
@@ -124,7 +124,7 @@ fn take(protocol: &mut dyn Protocol, characteristic: Characteristic, values: &[V
 fn open_photo(number: u8, jpeg: &[u8]) -> Vec<Vec<u8>> {
     let length = u32::try_from(jpeg.len()).expect("a small photo").to_le_bytes();
     let announced =
-        [&[3, number], &length[..], &[240, 0], &crc32::crc32(jpeg).to_le_bytes(), &[0; 9]].concat();
+        [&[3, number], &length[..], &[240, 0], &crc32fast::hash(jpeg).to_le_bytes(), &[0; 9]].concat();
     let chunk = |(index, chunk): (u16, &[u8])| [&[4, number], &index.to_le_bytes()[..], chunk].concat();
     [vec![announced], (0..).zip(jpeg.chunks(240)).map(chunk).collect()].concat()
 }
@@ -145,7 +145,7 @@ fn omi_batch(start: u64) -> Vec<Vec<u8>> {
     let bytes = record.repeat(omi::BATCH as usize);
     let begin = [&[5], &start.to_be_bytes()[..], &omi::BATCH.to_be_bytes()].concat();
     let next = start + u64::from(omi::BATCH);
-    let done = [&[4, 0], &next.to_be_bytes()[..], &crc32::crc32(&bytes).to_be_bytes()].concat();
+    let done = [&[4, 0], &next.to_be_bytes()[..], &crc32fast::hash(&bytes).to_be_bytes()].concat();
     let data = bytes.chunks(243).map(|piece| [&[3], piece].concat()).collect();
     [vec![begin], data, vec![done, vec![1, 0]]].concat()
 }

@@ -8,7 +8,7 @@ use glassd_core::link::answer_text::Kind;
 use glassd_core::link::open::{self, Connection, Taken};
 use glassd_core::link::{
     AudioCodec, ButtonEvent, Characteristic, DropReason, LinkCommand, LinkEvent, Motion, Orientation,
-    Protocol, Unsupported, crc32, uuid,
+    Protocol, Unsupported, uuid,
 };
 use glassd_core::{QueryId, Timestamp};
 
@@ -61,7 +61,8 @@ fn check(notifications: &[&[u8]], expected: &[LinkEvent]) {
 /// `03` for these bytes, in chunks of 16.
 fn announce(number: u8, jpeg: &[u8], orientation: u8) -> Vec<u8> {
     let length = (jpeg.len() as u32).to_le_bytes();
-    [&[3, number], &length[..], &[16, 0], &crc32::crc32(jpeg).to_le_bytes(), &[orientation], &[0; 8]].concat()
+    [&[3, number], &length[..], &[16, 0], &crc32fast::hash(jpeg).to_le_bytes(), &[orientation], &[0; 8]]
+        .concat()
 }
 
 fn chunk(number: u8, index: u16, bytes: &[u8]) -> Vec<u8> {

@@ -1,4 +1,4 @@
-//! Writes rooms as one PNG to look at: `cargo run --release -p glassd-sim --example gallery -- FILE [SEED…]`.
+//! Writes rooms as one picture to look at: `cargo run --release -p glassd-sim --example gallery -- FILE [SEED…]`.
 
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "a tool beside the pure crate")]
 
@@ -16,8 +16,9 @@ fn main() {
     }
     let pictures: Vec<Image> = seeds.iter().map(|&seed| picture(seed)).collect();
     let rows = pictures.len().div_ceil(COLUMNS);
-    let sheet = Image::from_fn(640 * COLUMNS as u32, 480 * rows as u32, |x, y| {
-        let picture = pictures.get((y / 480) as usize * COLUMNS + (x / 640) as usize);
+    let columns = COLUMNS.min(pictures.len());
+    let sheet = Image::from_fn(640 * columns as u32, 480 * rows as u32, |x, y| {
+        let picture = pictures.get((y / 480) as usize * columns + (x / 640) as usize);
         picture.and_then(|picture| picture.pixel(x % 640, y % 480)).unwrap_or_default()
     });
     let sheet = sheet.expect("a sheet of a size that exists");

@@ -4,7 +4,6 @@
 //! [`LinkCommand`] into the vendor's GATT writes, or says that the glasses have no such command.
 
 pub mod answer_text;
-pub mod crc32;
 pub mod even;
 mod events;
 pub mod frame;

@@ -14,7 +14,6 @@
 //! fell silent; how often and how long, see [`super::super::transfer`]. A photo ends with one `47`, and a later `03`
 //! or a second `05` of it is answered with the same again.
 
-use super::super::crc32::crc32;
 use super::super::transfer::{Halt, QUIET, Transfer};
 use super::super::{DropReason, LinkEvent, Orientation};
 use super::control::{self, Outcome};
@@ -185,7 +184,7 @@ impl Receiver {
             return Progress::default();
         };
         let jpeg = transfer.into_bytes();
-        let (outcome, event) = if crc32(&jpeg) == announced.checksum {
+        let (outcome, event) = if crc32fast::hash(&jpeg) == announced.checksum {
             (Outcome::Whole, LinkEvent::Photo { jpeg, orientation: announced.orientation })
         } else {
             (Outcome::WrongChecksum, LinkEvent::Dropped(DropReason::PhotoChecksum))
