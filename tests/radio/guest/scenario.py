@@ -17,7 +17,7 @@ name = "gateway"
 state_dir = "/var/lib/glassd"
 control_socket = "/run/glassd/control.sock"
 [mqtt]
-broker = "127.0.0.1:1883"
+broker = "mqtt://127.0.0.1:1883"
 [http]
 listen = "127.0.0.1:9464"
 """
@@ -44,6 +44,7 @@ def until(what: str, holds, patience: float = PATIENCE_S) -> float:
     """Waits until something holds, and returns how long that took."""
     started = time.monotonic()
     while not holds():
+        Program.all_alive()
         if time.monotonic() - started > patience:
             raise Broken(f"{what}: not within {patience:.0f} s")
         time.sleep(0.05)
@@ -51,10 +52,13 @@ def until(what: str, holds, patience: float = PATIENCE_S) -> float:
 
 
 class Program:
-    """A child process with its log."""
+    """A child process with its log; one that ends by itself breaks the scenario."""
+
+    running: list["Program"] = []
 
     def __init__(self, name: str, *command: str):
         self.log = OUT / f"{name}.log"
+        Program.running.append(self)
         with self.log.open("ab") as file:
             self.child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=file, stderr=file)
 
@@ -65,16 +69,21 @@ class Program:
         self.child.send_signal(number)
 
     def kill(self) -> None:
+        Program.running.remove(self)
         self.child.kill()
         self.child.wait()
+
+    @staticmethod
+    def all_alive() -> None:
+        for program in Program.running:
+            if program.child.poll() is not None:
+                raise Broken(f"{program.log.stem} ended with {program.child.returncode}")
 
 
 class Glasses(Program):
     def __init__(self, name: str = "glasses", transport: str = "hci-socket:1", *options: str):
         super().__init__(name, "python3", "/share/glasses.py", transport, *options)
-        until("the glasses advertise", lambda: "advertises" in self.text() or self.child.poll() is not None)
-        if self.child.poll() is not None:
-            raise Broken(f"the glasses ended: {self.text()[-500:]}")
+        until("the glasses advertise", lambda: "advertises" in self.text())
 
     def told(self) -> list[str]:
         """Answers that reached them: version, kind and query are 10 bytes."""
@@ -100,7 +109,7 @@ class Gateway(Program):
         for line in lines:
             if not line.startswith("#") and line:
                 name, value = line.rsplit(" ", 1)
-                name = name.split("{")[0].removesuffix("_total")
+                name = name.split("{")[0].removeprefix("glassd_").removesuffix("_total")
                 sums[name] = sums.get(name, 0.0) + float(value)
         return sums
 
@@ -152,7 +161,7 @@ def stream() -> None:
     time.sleep(seconds)
     after = gateway.metrics()
     packets, lost, frames, notes = (
-        after.get(name, 0) - before.get(name, 0) for name in ("audio_frames", "audio_lost", "frames", "link_bytes")
+        after.get(name, 0) - before.get(name, 0) for name in ("audio_frames", "audio_lost", "frames", "notification_bytes")
     )
     say(f"figure: {packets / seconds:.1f} audio packets a second, {lost:.0f} lost; {frames:.0f} frames in {seconds} s")
     say(f"figure: {notes / seconds / 1000:.1f} KB/s over the air")
