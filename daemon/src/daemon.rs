@@ -95,12 +95,17 @@ impl Daemon {
             Some(control::spawn(&config.gateway.control_socket, events.clone())?)
         };
         let mut links: BTreeMap<GlassesId, mpsc::Sender<Write>> = BTreeMap::new();
-        let (simulated, real): (Vec<_>, Vec<_>) =
-            config.glasses.iter().cloned().partition(|glasses| glasses.kind == GlassesKind::Simulated);
+        let simulated: Vec<_> =
+            config.glasses.iter().filter(|glasses| glasses.kind == GlassesKind::Simulated).collect();
+        let real: Vec<_> = config
+            .glasses
+            .iter()
+            .filter_map(|glasses| Some((glasses.clone(), glasses.kind.profile()?)))
+            .collect();
         #[cfg(feature = "demo")]
         let mut directions = BTreeMap::new();
         #[cfg(feature = "demo")]
-        for glasses in &simulated {
+        for &glasses in &simulated {
             let link = crate::links::simulated::spawn(glasses, events.clone(), clock);
             links.insert(glasses.name.clone(), link.writes);
             directions.insert(glasses.name.clone(), link.directions);
@@ -110,7 +115,7 @@ impl Daemon {
         anyhow::ensure!(simulated.is_empty(), "this glassd was built without simulated glasses");
         #[cfg(feature = "bluetooth")]
         {
-            let bluetooth = crate::links::bluetooth::spawn(&real, &events, clock);
+            let bluetooth = crate::links::bluetooth::spawn(&real, &events);
             links.extend(bluetooth.writes);
             tasks.extend(bluetooth.tasks);
         }
@@ -133,6 +138,7 @@ impl Daemon {
             observer: extras.observer,
             broker: reach,
             privacy,
+            now: clock.now(),
             state_dir: config.gateway.state_dir.clone(),
             state: IoState::default(),
         };

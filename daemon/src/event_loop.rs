@@ -1,13 +1,14 @@
 //! The one event loop: one closed enum of all that can wake it; handle one input, drain all outputs,
 //! repeat. It never waits on a full channel.
 
-use glassd_core::Timestamp;
 use glassd_core::gateway::{Gateway, Input};
+use glassd_core::{GlassesId, Timestamp};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::clock::Clock;
 use crate::control::{Reply, Request};
 use crate::io::Io;
+use crate::links::Stage;
 use crate::mqtt::UplinkEvent;
 use crate::outbox::OutboxEvent;
 use crate::systemd::ServiceManager;
@@ -23,6 +24,13 @@ pub const MAX_EVENTS: usize = 256;
 pub enum Event {
     /// Something for the core, from a link.
     Input(Input),
+    /// What a link does.
+    Link {
+        /// To whom.
+        glasses: GlassesId,
+        /// What.
+        stage: Stage,
+    },
     /// A vision or accelerator thread did a job.
     Vision(Done),
     /// The outbox did, or could not do, what it was asked.
@@ -74,6 +82,7 @@ pub async fn run(
             () = sleep_until(wake) => None,
         };
         let now = clock.now();
+        io.now = now;
         match event {
             Some(Event::Shutdown) => break,
             Some(Event::Snapshot(reply)) => {

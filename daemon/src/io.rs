@@ -16,6 +16,7 @@ use tokio::sync::mpsc;
 
 use crate::control::Reply;
 use crate::event_loop::Event;
+use crate::links::LinkStatus;
 use crate::mqtt::{Publication, Uplink, UplinkEvent};
 use crate::outbox::{Explanation, NotTaken, Operation, Outbox, OutboxEvent};
 use crate::telemetry::{Metrics, Snapshot, resident_bytes};
@@ -50,6 +51,8 @@ pub struct Io {
     pub broker: BrokerReach,
     /// The core's privacy mode, as of the turn at hand.
     pub privacy: Privacy,
+    /// When the turn at hand began.
+    pub now: Timestamp,
     /// Folder of what must outlive a restart.
     pub state_dir: PathBuf,
     /// State of the loop's own.
@@ -70,6 +73,7 @@ pub enum BrokerReach {
 pub struct IoState {
     waiting: BTreeMap<QueryId, mpsc::Sender<Reply>>,
     ending: BTreeMap<QueryId, (mpsc::Sender<Reply>, Box<Answered>)>,
+    link_status: BTreeMap<GlassesId, LinkStatus>,
     connected: bool,
     writes_dropped: u64,
     publishes_dropped: u64,
@@ -82,7 +86,14 @@ impl Io {
     /// Turns an event into inputs for the core.
     pub fn handle_event(&mut self, event: Event, gateway: &Gateway) -> Vec<Input> {
         match event {
-            Event::Input(input) => vec![input],
+            Event::Input(input) => {
+                self.watch_link(&input);
+                vec![input]
+            }
+            Event::Link { glasses, stage } => {
+                self.state.link_status.entry(glasses).or_default().handle_stage(stage);
+                Vec::new()
+            }
             Event::Vision(done) => vec![self.handle_vision(done)],
             Event::Outbox(event) => self.handle_outbox(event).into_iter().collect(),
             Event::Uplink(event) => self.handle_uplink(event),
@@ -91,6 +102,25 @@ impl Io {
             }
             // The loop itself takes these.
             Event::Snapshot(_) | Event::Shutdown => Vec::new(),
+        }
+    }
+
+    /// Counts what a link carries.
+    fn watch_link(&mut self, input: &Input) {
+        let links = &mut self.state.link_status;
+        match input {
+            Input::GlassesConnected { glasses, .. } => {
+                links.entry(glasses.clone()).or_default().handle_connected(self.now);
+            }
+            Input::GlassesDisconnected { glasses } => {
+                links.entry(glasses.clone()).or_default().handle_disconnected(self.now);
+            }
+            Input::Notification { glasses, value, .. } => {
+                if let Some(link) = links.get_mut(glasses) {
+                    link.handle_notification(value.len(), self.now);
+                }
+            }
+            _ => {}
         }
     }
 
@@ -244,6 +274,13 @@ impl Io {
             }
             Notice::FrameArrived { glasses, frame, bytes, transfer } => {
                 tracing::trace!(%glasses, frame = frame.0, bytes, ?transfer, "a frame arrived");
+                let first = self.state.link_status.get_mut(glasses).and_then(|link| link.handle_frame(self.now));
+                if let Some(first) = first {
+                    self.metrics.observe("first_frame", first.since_connected);
+                    if let Some(lost) = first.since_lost {
+                        self.metrics.observe("recovery", lost);
+                    }
+                }
                 if !transfer.is_zero() {
                     let transfer = *transfer;
                     self.metrics.observe("transfer", transfer);
@@ -293,6 +330,7 @@ impl Io {
                     "fps": g.rate.map(|rate| (f64::from(rate.value.fps) * 10.0).round() / 10.0),
                     "mode": g.rate.map(|rate| rate.value.mode),
                     "why": g.rate.map(|rate| rate.reasons.iter().map(ToString::to_string).collect::<Vec<_>>()),
+                    "link": self.state.link_status.get(g.id).map(|link| link.describe(self.now)),
                 });
                 (g.id.to_string(), state)
             })
@@ -319,6 +357,12 @@ impl Io {
                 ("publishes_dropped", self.state.publishes_dropped as f64),
                 ("observations_dropped", self.state.observations_dropped as f64),
             ],
+            links: self
+                .state
+                .link_status
+                .iter()
+                .map(|(glasses, link)| (glasses.to_string(), link.figures(self.now)))
+                .collect(),
             uplink: self.state.connected,
         }
     }

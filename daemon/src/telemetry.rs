@@ -17,6 +17,7 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
+use crate::links::status::Figures;
 use crate::vision::ServingMetrics;
 
 /// What is logged where `RUST_LOG` does not say otherwise. Without it tract's traces flood the journal; and rumqttd
@@ -80,8 +81,39 @@ pub struct Snapshot {
     pub counters: Counters,
     /// Gauges by name.
     pub gauges: Vec<(&'static str, f64)>,
+    /// Links by glasses.
+    pub links: Vec<(String, Figures)>,
     /// The uplink is connected.
     pub uplink: bool,
+}
+
+impl Snapshot {
+    /// One family for each thing that is known of links.
+    fn encode_links(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
+        type Value = fn(&Figures) -> Option<f64>;
+        let families: [(&str, &str, Value); 7] = [
+            ("link_up", "whether the glasses are there", |link| Some(f64::from(u8::from(link.is_up)))),
+            ("link_connections", "times that they were there", |link| Some(link.connections as f64)),
+            ("link_notifications_by_glasses", "GATT notifications", |link| Some(link.notifications as f64)),
+            ("link_bytes_by_glasses", "their bytes", |link| Some(link.bytes as f64)),
+            ("link_goodput_bytes_per_second", "what the link carries", |link| Some(link.goodput)),
+            ("link_rssi_dbm", "signal strength when last heard advertising", |link| link.rssi.map(f64::from)),
+            ("link_first_frame_seconds", "to the first frame of the link", |link| {
+                link.first_frame.map(|took| took.as_secs_f64())
+            }),
+        ];
+        for (name, help, value) in families {
+            let kind = prometheus_client::metrics::MetricType::Gauge;
+            let mut family = encoder.encode_descriptor(name, help, None, kind)?;
+            for (glasses, link) in &self.links {
+                if let Some(value) = value(link) {
+                    let label = [("glasses", glasses.as_str())];
+                    ConstGauge::new(value).encode(family.encode_family(&label)?)?;
+                }
+            }
+        }
+        Ok(())
+    }
 }
 
 impl Default for Metrics {
@@ -149,6 +181,7 @@ impl Collector for Snapshot {
                 }
             }
         }
+        self.encode_links(&mut encoder)?;
         for (name, value) in &self.gauges {
             let gauge = ConstGauge::new(*value);
             let help = name.replace('_', " ");

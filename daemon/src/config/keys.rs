@@ -109,11 +109,17 @@ const GLASSES: &str = "\
 # [[glasses]]
 # # Name in MQTT topics: 1 to 32 of a-z, 0-9, '-', '_'.
 # name = \"left-desk\"
-# # \"omi\": Omi, OpenGlass or OmiGlass, over Bluetooth; \"simulated\": the simulator's, in a world of their own.
+# # \"omi\" (OpenGlass and OmiGlass too), \"frame\", \"frame-sdk\" (a Frame that is spoken to as frame-sdk does),
+# # \"even\" (G1), \"mentra\" or \"open\" over Bluetooth; \"simulated\": the simulator's, in a world of their own.
 # kind = \"omi\"
-# # Their Bluetooth address; empty for the first such glasses that are heard.
+# # Their Bluetooth address, see `glassd devices scan`; empty for the first of their kind that are heard.
 # address = \"\"
-# # Seed of that world.
+# # The right arm's, for a G1; the left one has the address above.
+# right_address = \"\"
+# # Who exchanges keys, if the glasses want any: \"automatic\", the daemon, and again when they have forgotten theirs;
+# # \"by-hand\", you with `glassd pair`, which keeps out somebody who passes for the glasses.
+# pairing = \"automatic\"
+# # Seed of a simulated world.
 # seed = 0
 # # What the simulated radio carries, in bytes a second (1000 to 1000000).
 # goodput_bytes_per_s = 28000.0

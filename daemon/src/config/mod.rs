@@ -11,6 +11,7 @@ mod validate;
 use std::path::PathBuf;
 
 use glassd_core::GlassesId;
+use glassd_core::link::{Profile, frame, omi};
 use glassd_core::wire::Encoding;
 use glassd_inference::Preference;
 use glassd_policies::Privacy;
@@ -226,9 +227,15 @@ pub struct GlassesConfig {
     pub name: GlassesId,
     /// What they are.
     pub kind: GlassesKind,
-    /// Bluetooth address of real ones; empty for the first that are heard and speak the protocol.
+    /// Bluetooth address of real ones; empty for the first of their kind that are heard.
     #[serde(default)]
     pub address: String,
+    /// The right arm's, where each arm is a device of its own.
+    #[serde(default)]
+    pub right_address: String,
+    /// Who exchanges keys with them, if they want any.
+    #[serde(default)]
+    pub pairing: Pairing,
     /// Seed of a simulated world.
     #[serde(default)]
     pub seed: u64,
@@ -244,10 +251,52 @@ const fn default_goodput() -> f64 {
 
 /// What a pair of glasses is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "kebab-case")]
 pub enum GlassesKind {
     /// The simulator's, speaking OmiGlass's protocol in a world of its own.
     Simulated,
-    /// Omi, OpenGlass or OmiGlass, over Bluetooth.
+    /// Omi, OpenGlass or OmiGlass.
     Omi,
+    /// Brilliant's Frame, with the app that the gateway sends it.
+    Frame,
+    /// Brilliant's Frame, spoken to as `frame-sdk` does.
+    FrameSdk,
+    /// Even's G1.
+    Even,
+    /// Glasses of MentraOS.
+    Mentra,
+    /// Glasses of the open profile.
+    Open,
+}
+
+impl GlassesKind {
+    /// All that are reached over Bluetooth.
+    pub const REAL: [Self; 6] =
+        [Self::Omi, Self::Frame, Self::FrameSdk, Self::Even, Self::Mentra, Self::Open];
+
+    /// Returns what they speak; `None` for simulated ones.
+    pub fn profile(self) -> Option<Profile> {
+        let frame = |messages| Profile::Frame(frame::Settings { messages, ..frame::Settings::default() });
+        match self {
+            Self::Simulated => None,
+            Self::Omi => Some(Profile::Omi(omi::Firmware::Unknown)),
+            Self::Frame => Some(frame(frame::Messages::FrameMsg)),
+            Self::FrameSdk => Some(frame(frame::Messages::FrameSdk)),
+            Self::Even => Some(Profile::Even),
+            Self::Mentra => Some(Profile::Mentra),
+            Self::Open => Some(Profile::Open),
+        }
+    }
+}
+
+/// Who exchanges keys with glasses.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Pairing {
+    /// The daemon, when the glasses want it, and again when they have forgotten it. Somebody in the midst of it could
+    /// pass for them.
+    #[default]
+    Automatic,
+    /// A person, with `glassd pair`.
+    ByHand,
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::net::SocketAddr;
 
-use super::Config;
+use super::{Config, GlassesKind};
 use crate::mqtt::BrokerAddress;
 
 /// One problem of a configuration.
@@ -75,9 +75,15 @@ pub fn validate(config: &Config) -> Vec<Problem> {
             let what = format!("{} of {} is not 1000 to 1000000", glasses.goodput_bytes_per_s, glasses.name);
             problems.push(Problem { key: "glasses.goodput_bytes_per_s".to_owned(), what });
         }
-        if !(glasses.address.is_empty() || is_address(&glasses.address)) {
-            let what = format!("{:?} of {} is not six pairs of hex digits with colons", glasses.address, glasses.name);
-            problems.push(Problem { key: "glasses.address".to_owned(), what });
+        for (key, address) in [("address", &glasses.address), ("right_address", &glasses.right_address)] {
+            if !(address.is_empty() || is_address(address)) {
+                let what = format!("{address:?} of {} is not six pairs of hex digits with colons", glasses.name);
+                problems.push(Problem { key: format!("glasses.{key}"), what });
+            }
+        }
+        if !(glasses.right_address.is_empty() || glasses.kind == GlassesKind::Even) {
+            let what = format!("{} has one device, and so one address", glasses.name);
+            problems.push(Problem { key: "glasses.right_address".to_owned(), what });
         }
     }
     if c.glasses.len() > glassd_core::gateway::MAX_GLASSES {

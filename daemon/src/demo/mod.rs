@@ -34,7 +34,7 @@ use self::summary::{BUDGET_KB_PER_MIN, Samples};
 pub use self::summary::{Stage, Summary};
 use self::wearer::{Outcome, Task, Way, Wearer, reconcile};
 use crate::cli::{BrokenPart, DemoArgs};
-use crate::config::{Config, GlassesConfig, GlassesKind};
+use crate::config::{Config, GlassesConfig, GlassesKind, Pairing};
 use crate::daemon::{Daemon, Extras};
 use crate::io::Observation;
 use crate::links::simulated::Direction;
@@ -123,6 +123,8 @@ fn config(args: &DemoArgs, state_dir: PathBuf) -> Config {
         name: name.parse().expect("a legal name"),
         kind: GlassesKind::Simulated,
         address: String::new(),
+        right_address: String::new(),
+        pairing: Pairing::default(),
         seed: args.seed + index as u64,
         goodput_bytes_per_s: RadioSettings::default().goodput,
     };

@@ -1,6 +1,9 @@
-//! Links to glasses: tasks that carry notifications to the core and writes to the glasses.
+//! Links to glasses: tasks that carry notifications to the core and writes to the glasses, and [how they stand](status).
 
 #[cfg(feature = "bluetooth")]
 pub mod bluetooth;
 #[cfg(feature = "demo")]
 pub mod simulated;
+pub mod status;
+
+pub use self::status::{LinkStatus, Stage};

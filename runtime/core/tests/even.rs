@@ -289,6 +289,7 @@ fn what_a_g1_cannot_do() {
 fn uuids() {
     let text = |uuid: u128| format!("{uuid:032X}");
     assert_eq!(text(uuid::EVEN_SERVICE), "6E400001B5A3F393E0A9E50E24DCCA9E");
-    let [tx, rx, _, _] = even::CHARACTERISTICS.map(uuid::of).map(text);
+    let [tx, rx] = even::LEFT.map(uuid::of).map(text);
+    assert_eq!([&tx, &rx], even::RIGHT.map(uuid::of).map(text).each_ref());
     assert_eq!([tx, rx], ["6E400002B5A3F393E0A9E50E24DCCA9E", "6E400003B5A3F393E0A9E50E24DCCA9E"]);
 }

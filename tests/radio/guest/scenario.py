@@ -161,7 +161,7 @@ def stream() -> None:
     time.sleep(seconds)
     after = gateway.metrics()
     packets, lost, frames, notes = (
-        after.get(name, 0) - before.get(name, 0) for name in ("audio_frames", "audio_lost", "frames", "notification_bytes")
+        after.get(name, 0) - before.get(name, 0) for name in ("audio_frames", "audio_lost", "frames", "link_bytes")
     )
     say(f"figure: {packets / seconds:.1f} audio packets a second, {lost:.0f} lost; {frames:.0f} frames in {seconds} s")
     say(f"figure: {notes / seconds / 1000:.1f} KB/s over the air")

@@ -1,108 +1,85 @@
-//! The link to one pair of glasses: found, connected, subscribed to, talked to until it is lost, and again.
+//! The link to one pair of glasses over its life: found, connected, talked to until it is lost, and again.
 
-use std::collections::BTreeMap;
-use std::pin::Pin;
 use std::time::Duration;
 
-use btleplug::api::{CharPropFlags, Characteristic as Gatt, Peripheral as _, ValueNotification, WriteType};
-use btleplug::platform::{Adapter, Peripheral};
-use futures_util::{Stream, StreamExt as _};
+use btleplug::api::{BDAddr, Central as _, CentralState, Peripheral as _};
+use btleplug::platform::Adapter;
 use glassd_core::GlassesId;
 use glassd_core::gateway::Input;
-use glassd_core::link::{Characteristic, Profile, Write, omi, uuid as places};
+use glassd_core::link::{Profile, Write};
 use glassd_policies::Backoff;
 use tokio::sync::{broadcast, mpsc};
-use tokio::time::{Instant, timeout};
-use uuid::Uuid;
+use tokio::time::timeout;
 
 use super::Radio;
+use super::bluez::Bluez;
 use super::bus::News;
+use super::connection::{Connection, Lost, REQUEST};
 use super::search::{Taken, Wanted};
-use crate::clock::Clock;
-use crate::config::GlassesConfig;
+use crate::config::{GlassesConfig, Pairing};
 use crate::event_loop::Event;
+use crate::links::Stage;
 
-/// BlueZ connects and reads the whole GATT table in under a second where the glasses answer; its own limit is 30 s.
-const CONNECT: Duration = Duration::from_secs(12);
-/// What a read or a write may take; a hung firmware lets BlueZ wait for 30 s.
-const REQUEST: Duration = Duration::from_secs(5);
-/// Glasses that say nothing for so long are asked for something.
-const SILENCE: Duration = Duration::from_secs(6);
-/// More notifications in a second than a connection interval of 7.5 ms can carry.
-const FLOOD: u32 = 2_000;
 /// Soon at first, for most links heal within seconds.
 const BACKOFF: Backoff = Backoff { base: Duration::from_millis(500), max: Duration::from_secs(20) };
-
-/// Why a link ended.
-#[derive(Debug, thiserror::Error)]
-enum Lost {
-    #[error("the glasses are not found: {0}")]
-    NotFound(btleplug::Error),
-    #[error("{0} failed: {1}")]
-    Failed(&'static str, btleplug::Error),
-    #[error("{0} was not answered within {1:?}")]
-    Unanswered(&'static str, Duration),
-    #[error("the glasses have not the service {0}")]
-    NoService(Uuid),
-    #[error("the link was lost")]
-    Disconnected,
-    #[error("the adapter has no power")]
-    PoweredOff,
-    #[error("bluetoothd is gone")]
-    DaemonGone,
-    #[error("the glasses sent over {FLOOD} notifications in a second")]
-    Flood,
-    #[error("the daemon ends")]
-    Stopped,
-}
-
-type Notifications = Pin<Box<dyn Stream<Item = ValueNotification> + Send>>;
+/// How often an adapter without power, or a bluetoothd that is gone, is looked for.
+const NO_RADIO: Duration = Duration::from_secs(5);
+/// So many failures in a row of glasses that BlueZ knows before they are looked for by a scan; then every other time.
+const KNOWN_FIRST: u32 = 2;
+/// So many failures in a row of glasses that are near and have our keys: they have lost theirs.
+const FORGOTTEN: u32 = 3;
 
 /// A link to one pair of glasses.
 pub(super) struct Device {
     id: GlassesId,
-    wanted: Wanted,
+    profile: Profile,
+    /// Each Bluetooth device that the glasses are; an address that was found is kept.
+    wanted: Vec<Wanted>,
     radio: Radio,
     events: mpsc::Sender<Event>,
-    clock: Clock,
-}
-
-/// A link that is up.
-struct Connected<'a> {
-    device: &'a Device,
-    peripheral: &'a Peripheral,
-    /// What there is in the GATT table, of what the profile knows.
-    places: BTreeMap<Characteristic, Gatt>,
-    notifications: Notifications,
-    heard_at: Instant,
-    second: (Instant, u32),
 }
 
 impl Device {
     pub(super) fn new(
         config: &GlassesConfig,
+        profile: Profile,
         radio: Radio,
         events: mpsc::Sender<Event>,
-        clock: Clock,
     ) -> Self {
-        let wanted = Wanted { service: Uuid::from_u128(places::OMI_SERVICE), address: config.address.parse().ok() };
-        Self { id: config.name.clone(), wanted, radio, events, clock }
+        let addresses = [&config.address, &config.right_address];
+        let wanted = std::iter::zip(profile.parts(), addresses)
+            .map(|(&part, address)| Wanted { part, address: address.parse().ok(), pairing: config.pairing })
+            .collect();
+        Self { id: config.name.clone(), profile, wanted, radio, events }
     }
 
-    pub(super) async fn run(self, mut writes: mpsc::Receiver<Write>) {
+    pub(super) async fn run(mut self, mut writes: mpsc::Receiver<Write>) {
         let mut failures = 0;
+        let mut told = String::new();
         loop {
             let mut news = self.radio.news.subscribe();
-            let started = self.clock.now();
             let (was_up, lost) = self.linked(failures, &mut writes, &mut news).await;
-            failures = if was_up { 0 } else { failures + 1 };
             if matches!(lost, Lost::Stopped) {
                 return;
             }
-            let lasted = self.clock.now().since(started).as_secs();
-            tracing::info!(glasses = %self.id, reason = %lost, lasted_s = lasted, "no link");
-            let random = crate::random_seed() as f64 / u64::MAX as f64;
-            let delay = BACKOFF.delay(failures.saturating_sub(1), random);
+            let delay = match lost {
+                // News will tell; should it get lost, a look is cheap.
+                Lost::PoweredOff | Lost::DaemonGone => {
+                    failures = 0;
+                    NO_RADIO
+                }
+                _ => {
+                    // Glasses that flood are not worth the same haste again.
+                    failures = if was_up && !matches!(lost, Lost::Flood) { 0 } else { failures + 1 };
+                    BACKOFF.delay(failures.saturating_sub(1), crate::random_seed() as f64 / u64::MAX as f64)
+                }
+            };
+            let reason = lost.to_string();
+            if reason != told || was_up {
+                tracing::info!(glasses = %self.id, reason, "no link");
+                told.clone_from(&reason);
+            }
+            self.tell(Stage::Waiting { reason }).await;
             tokio::select! {
                 () = tokio::time::sleep(delay) => {}
                 () = back(&mut news) => {}
@@ -113,7 +90,7 @@ impl Device {
 
     /// Holds one link from its search to its loss; tells whether it was up.
     async fn linked(
-        &self,
+        &mut self,
         failures: u32,
         writes: &mut mpsc::Receiver<Write>,
         news: &mut broadcast::Receiver<News>,
@@ -124,176 +101,94 @@ impl Device {
             Err(_) => return (false, Lost::Stopped),
         };
         let Some(adapter) = adapter else { return (false, Lost::Stopped) };
-        let taken = match self.found(&adapter, failures).await {
-            Ok(taken) => taken,
-            Err(lost) => return (false, lost),
-        };
-        let peripheral = &taken.peripheral;
-        let lost = match self.connected(peripheral).await {
+        // Scanning would turn the adapter on that somebody has turned off.
+        match timeout(REQUEST, adapter.adapter_state()).await {
+            Ok(Ok(CentralState::PoweredOn)) => {}
+            Ok(Ok(_)) => return (false, Lost::PoweredOff),
+            _ => return (false, Lost::DaemonGone),
+        }
+        self.tell(Stage::Searching).await;
+        let radio = self.radio.clone();
+        let mut taken = Vec::new();
+        for wanted in &self.wanted {
+            match found(&radio, &adapter, wanted, failures).await {
+                Ok(one) => taken.push(one),
+                Err(lost) => return (false, lost),
+            }
+        }
+        for (wanted, taken) in std::iter::zip(&mut self.wanted, &taken) {
+            if wanted.address.replace(taken.peripheral.address()).is_none() {
+                let address = taken.peripheral.address();
+                tracing::info!(glasses = %self.id, %address, "found; with this address in the configuration no others are taken for them");
+            }
+        }
+        self.tell(Stage::Connecting).await;
+        let (was_up, lost) = match Connection::open(&self.id, self.profile, &taken, &self.events).await {
             Ok(mut link) => {
-                let lost = link.talk(writes, news).await;
-                let gone = Input::GlassesDisconnected { glasses: self.id.clone() };
-                // A daemon that has ended is noticed at the next turn.
-                let _ = self.events.send(Event::Input(gone)).await;
-                (true, lost)
+                let rssi = taken.iter().filter_map(|one| one.rssi).min();
+                self.tell(Stage::Up { address: addresses(&taken), mtu: link.mtu(), rssi }).await;
+                (true, link.talk(writes, news).await)
             }
             Err(lost) => (false, lost),
         };
+        let gone = Input::GlassesDisconnected { glasses: self.id.clone() };
+        // A daemon that has ended is noticed at the next turn.
+        let _ = self.events.send(Event::Input(gone)).await;
         // BlueZ goes on trying to connect until it is told to stop, and refuses the next attempt until then.
-        let _ = timeout(REQUEST, peripheral.disconnect()).await;
-        lost
-    }
-
-    /// Known glasses first; where that failed they may have to be heard again.
-    async fn found(&self, adapter: &Adapter, failures: u32) -> Result<Taken<'_>, Lost> {
-        if failures.is_multiple_of(2)
-            && let Some(taken) = self.radio.search.known(adapter, &self.wanted).await
-        {
-            return Ok(taken);
+        for one in &taken {
+            let _ = timeout(REQUEST, one.peripheral.disconnect()).await;
         }
-        self.radio.search.heard(adapter, &self.wanted).await.map_err(Lost::NotFound)
-    }
-
-    async fn connected<'a>(&'a self, peripheral: &'a Peripheral) -> Result<Connected<'a>, Lost> {
-        within(CONNECT, "connecting", peripheral.connect()).await?;
-        // Until this has run notifications are dropped, after each reconnection again.
-        within(CONNECT, "discovering services", peripheral.discover_services()).await?;
-        let table = peripheral.characteristics();
-        let places: BTreeMap<Characteristic, Gatt> = omi::CHARACTERISTICS
-            .into_iter()
-            .filter_map(|one| Some((one, at(&table, places::of(one))?)))
-            .collect();
-        if !peripheral.services().iter().any(|service| service.uuid == self.wanted.service) {
-            return Err(Lost::NoService(self.wanted.service));
-        }
-        let firmware = match at(&table, places::FIRMWARE_REVISION) {
-            Some(place) => within(REQUEST, "reading the firmware's revision", peripheral.read(&place)).await?,
-            None => Vec::new(),
-        };
-        let firmware = omi::Firmware::from_revision(&String::from_utf8_lossy(&firmware));
-        // One stream for all of a link's life, always read: each has a queue without bound.
-        let notifications = within(REQUEST, "listening", peripheral.notifications()).await?;
-        let link = Connected {
-            device: self,
-            peripheral,
-            places,
-            notifications,
-            heard_at: Instant::now(),
-            second: (Instant::now(), 0),
-        };
-        link.device.tell(Input::GlassesConnected {
-            glasses: self.id.clone(),
-            profile: Profile::Omi(firmware),
-            device_fps_limit: None,
-        })
-        .await?;
-        for (characteristic, place) in &link.places {
-            if place.properties.contains(CharPropFlags::NOTIFY) {
-                within(REQUEST, "subscribing", peripheral.subscribe(place)).await?;
-            }
-            let is_fact = matches!(characteristic, Characteristic::Codec | Characteristic::BatteryLevel);
-            if is_fact && place.properties.contains(CharPropFlags::READ) {
-                let value = within(REQUEST, "reading", peripheral.read(place)).await?;
-                link.device.heard(*characteristic, value).await?;
+        if !was_up && failures + 1 >= FORGOTTEN {
+            for one in &taken {
+                if let Some(lost) = self.mend_bond(one.peripheral.address()).await {
+                    return (false, lost);
+                }
             }
         }
-        tracing::info!(glasses = %self.id, address = %peripheral.address(), mtu = peripheral.mtu(), ?firmware, "linked");
-        Ok(link)
+        (was_up, lost)
     }
 
-    async fn heard(&self, characteristic: Characteristic, value: Vec<u8>) -> Result<(), Lost> {
-        self.tell(Input::Notification { glasses: self.id.clone(), characteristic, value }).await
+    /// Glasses that were reset have forgotten our keys: BlueZ goes on offering them, and each link is refused at once.
+    async fn mend_bond(&self, address: BDAddr) -> Option<Lost> {
+        let bluez = Bluez::open().await.ok()?;
+        let device = bluez.find(address).await.ok()??;
+        if !device.is_paired {
+            return None;
+        }
+        if self.wanted.iter().any(|wanted| wanted.pairing == Pairing::ByHand) {
+            return Some(Lost::BondForgotten(self.id.clone()));
+        }
+        match bluez.forget(&device).await {
+            Ok(()) => tracing::warn!(glasses = %self.id, %address, "the glasses refuse our keys: they are paired anew"),
+            Err(error) => tracing::warn!(glasses = %self.id, %address, %error, "stale keys stay"),
+        }
+        None
     }
 
-    async fn tell(&self, input: Input) -> Result<(), Lost> {
-        self.events.send(Event::Input(input)).await.map_err(|_| Lost::Stopped)
+    async fn tell(&self, stage: Stage) {
+        // A daemon that has ended is noticed at the next turn.
+        let _ = self.events.send(Event::Link { glasses: self.id.clone(), stage }).await;
     }
 }
 
-impl Connected<'_> {
-    async fn talk(
-        &mut self,
-        writes: &mut mpsc::Receiver<Write>,
-        news: &mut broadcast::Receiver<News>,
-    ) -> Lost {
-        loop {
-            let turn = tokio::select! {
-                notification = self.notifications.next() => match notification {
-                    Some(notification) => self.hear(notification).await,
-                    None => Err(Lost::Disconnected),
-                },
-                write = writes.recv() => match write {
-                    Some(write) => self.write(&write).await,
-                    None => Err(Lost::Stopped),
-                },
-                one = news.recv() => self.concern(one).await,
-                () = tokio::time::sleep_until(self.heard_at + SILENCE) => self.probe().await,
-            };
-            if let Err(lost) = turn {
-                return lost;
-            }
-        }
+/// Known glasses first; where that failed they may have to be heard again.
+async fn found<'a>(
+    radio: &'a Radio,
+    adapter: &Adapter,
+    wanted: &Wanted,
+    failures: u32,
+) -> Result<Taken<'a>, Lost> {
+    if (failures < KNOWN_FIRST || failures.is_multiple_of(2))
+        && let Some(taken) = radio.search.known(adapter, wanted).await
+    {
+        return Ok(taken);
     }
+    radio.search.heard(adapter, wanted).await.map_err(Lost::NotFound)
+}
 
-    async fn hear(&mut self, notification: ValueNotification) -> Result<(), Lost> {
-        let now = Instant::now();
-        self.heard_at = now;
-        if now.duration_since(self.second.0) >= Duration::from_secs(1) {
-            self.second = (now, 0);
-        }
-        self.second.1 += 1;
-        if self.second.1 > FLOOD {
-            return Err(Lost::Flood);
-        }
-        let place = self.places.iter().find(|(_, place)| place.uuid == notification.uuid);
-        match place {
-            Some((&characteristic, _)) => self.device.heard(characteristic, notification.value).await,
-            None => Ok(()),
-        }
-    }
-
-    async fn write(&mut self, write: &Write) -> Result<(), Lost> {
-        // Glasses without the characteristic have not that ability.
-        let Some(place) = self.places.get(&write.characteristic) else { return Ok(()) };
-        let acknowledged = place.properties.contains(CharPropFlags::WRITE);
-        let kind = if acknowledged { WriteType::WithResponse } else { WriteType::WithoutResponse };
-        within(REQUEST, "writing", self.peripheral.write(place, &write.value, kind)).await
-    }
-
-    /// Asks glasses that have been silent for anything: a firmware that hangs is told by nobody.
-    async fn probe(&mut self) -> Result<(), Lost> {
-        let readable = self.places.values().find(|place| place.properties.contains(CharPropFlags::READ));
-        match readable {
-            Some(place) => {
-                within(REQUEST, "a question to silent glasses", self.peripheral.read(place)).await?;
-            }
-            None => {
-                let is_up = within(REQUEST, "asking for the link", self.peripheral.is_connected()).await?;
-                if !is_up {
-                    return Err(Lost::Disconnected);
-                }
-            }
-        }
-        self.heard_at = Instant::now();
-        Ok(())
-    }
-
-    async fn concern(&mut self, news: Result<News, broadcast::error::RecvError>) -> Result<(), Lost> {
-        match news {
-            Ok(News::Disconnected(id)) if id == self.peripheral.id() => Err(Lost::Disconnected),
-            Ok(News::PoweredOff) => Err(Lost::PoweredOff),
-            Ok(News::DaemonGone) => Err(Lost::DaemonGone),
-            Ok(News::Disconnected(_) | News::Back) => Ok(()),
-            // What was missed may have been about this link.
-            Err(broadcast::error::RecvError::Lagged(_)) => {
-                match within(REQUEST, "asking for the link", self.peripheral.is_connected()).await? {
-                    true => Ok(()),
-                    false => Err(Lost::Disconnected),
-                }
-            }
-            Err(broadcast::error::RecvError::Closed) => Err(Lost::Stopped),
-        }
-    }
+fn addresses(taken: &[Taken<'_>]) -> String {
+    let all: Vec<String> = taken.iter().map(|one| one.peripheral.address().to_string()).collect();
+    all.join(" and ")
 }
 
 /// Returns when trying again pays.
@@ -305,19 +200,4 @@ async fn back(news: &mut broadcast::Receiver<News>) {
             Err(broadcast::error::RecvError::Closed) => std::future::pending().await,
         }
     }
-}
-
-async fn within<T>(
-    limit: Duration,
-    what: &'static str,
-    request: impl Future<Output = Result<T, btleplug::Error>>,
-) -> Result<T, Lost> {
-    match timeout(limit, request).await {
-        Ok(answer) => answer.map_err(|error| Lost::Failed(what, error)),
-        Err(_) => Err(Lost::Unanswered(what, limit)),
-    }
-}
-
-fn at(table: &std::collections::BTreeSet<Gatt>, place: u128) -> Option<Gatt> {
-    table.iter().find(|gatt| gatt.uuid == Uuid::from_u128(place)).cloned()
 }

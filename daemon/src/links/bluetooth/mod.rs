@@ -1,10 +1,13 @@
-//! Links over Bluetooth Low Energy, through BlueZ: [finding](search) glasses, [talking](device) to them until the link is
-//! lost, and beginning again.
+//! Links over Bluetooth Low Energy, through BlueZ: [finding](search) glasses, [talking](connection) to them until the
+//! link is lost, and [beginning again](device).
 //!
 //! What BlueZ and btleplug do not say is watched for here: streams that do not end when the link does, a bluetoothd
 //! that was killed, firmware that hangs, and connects that go on in the background after they have failed.
 
+pub mod agent;
+pub mod bluez;
 mod bus;
+mod connection;
 mod device;
 mod search;
 
@@ -15,14 +18,13 @@ use btleplug::api::{Central as _, Manager as _};
 use btleplug::platform::{Adapter, Manager};
 use futures_util::StreamExt as _;
 use glassd_core::GlassesId;
-use glassd_core::link::Write;
+use glassd_core::link::{Profile, Write};
 use tokio::sync::{broadcast, mpsc, watch};
 use tokio::task::JoinHandle;
 
 use self::bus::News;
 use self::device::Device;
 use self::search::Search;
-use crate::clock::Clock;
 use crate::config::GlassesConfig;
 use crate::daemon::MAX_WRITES;
 use crate::event_loop::Event;
@@ -49,7 +51,7 @@ pub struct Links {
 }
 
 /// Starts a link for each pair of glasses.
-pub fn spawn(glasses: &[GlassesConfig], events: &mpsc::Sender<Event>, clock: Clock) -> Links {
+pub fn spawn(glasses: &[(GlassesConfig, Profile)], events: &mpsc::Sender<Event>) -> Links {
     let mut links = Links { writes: BTreeMap::new(), tasks: Vec::new() };
     if glasses.is_empty() {
         return links;
@@ -57,11 +59,11 @@ pub fn spawn(glasses: &[GlassesConfig], events: &mpsc::Sender<Event>, clock: Clo
     let (adapter, current) = watch::channel(None);
     let (news, _) = broadcast::channel(MAX_NEWS);
     let radio = Radio { adapter: current, news: news.clone(), search: Arc::new(Search::default()) };
-    links.tasks.push(tokio::spawn(bus::watch(news.clone())));
+    links.tasks.push(tokio::spawn(bus::watch(news.clone(), Arc::clone(&radio.search))));
     links.tasks.push(tokio::spawn(keep_adapter(adapter, news)));
-    for config in glasses {
+    for (config, profile) in glasses {
         let (writes, writes_in) = mpsc::channel(MAX_WRITES);
-        let device = Device::new(config, radio.clone(), events.clone(), clock);
+        let device = Device::new(config, *profile, radio.clone(), events.clone());
         links.writes.insert(config.name.clone(), writes);
         links.tasks.push(tokio::spawn(device.run(writes_in)));
     }

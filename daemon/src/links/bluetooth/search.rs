@@ -1,36 +1,60 @@
 //! Finding glasses: those that BlueZ knows at once, others by what they advertise.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use btleplug::api::{BDAddr, Central as _, Peripheral as _, ScanFilter};
+use btleplug::api::{BDAddr, Central as _, Peripheral as _, PeripheralProperties, ScanFilter};
 use btleplug::platform::{Adapter, Peripheral};
+use glassd_core::link::Part;
 use uuid::Uuid;
 
-/// A scan that finds nothing ends, so that other glasses can be connected to: most controllers do one at a time.
-const SCAN: Duration = Duration::from_secs(30);
+use crate::config::Pairing;
+
+/// A search that finds nothing ends: so long is one round of BlueZ (10.24 s), and a scan that was begun anew hears
+/// devices that an old one passes over.
+const SCAN: Duration = Duration::from_secs(12);
 /// How often the devices heard of are looked through.
 const LOOK: Duration = Duration::from_millis(100);
 
-/// What glasses are looked for.
+/// What is looked for: one Bluetooth device of a pair of glasses.
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Wanted {
-    /// The service in their advertisement.
-    pub(super) service: Uuid,
-    /// Theirs alone; none takes the first that no other link has.
+    /// What it is.
+    pub(super) part: Part,
+    /// Its address; none takes the first that no other link has.
     pub(super) address: Option<BDAddr>,
+    /// Who may pair it.
+    pub(super) pairing: Pairing,
 }
 
-/// One search at a time, and which devices are taken.
+impl Wanted {
+    /// Tells whether a device is it. Devices that BlueZ remembers are told as if they were heard: these have no
+    /// signal strength.
+    fn is(&self, device: BDAddr, properties: &PeripheralProperties) -> bool {
+        let service = Uuid::from_u128(self.part.service);
+        properties.rssi.is_some()
+            && match (self.address, self.part.name_has) {
+                (Some(address), _) => address == device,
+                (None, Some(mark)) => properties.local_name.as_ref().is_some_and(|name| name.contains(mark)),
+                (None, None) => properties.services.contains(&service),
+            }
+    }
+}
+
+/// The scan that all searches share, and which devices are taken.
 #[derive(Default)]
 pub(super) struct Search {
-    scanning: tokio::sync::Mutex<()>,
-    taken: Mutex<BTreeSet<BDAddr>>,
+    /// Searches that go on.
+    scanning: tokio::sync::Mutex<usize>,
+    taken: Mutex<BTreeMap<BDAddr, Pairing>>,
 }
 
 /// A device that no other link will take while this lives.
 pub(super) struct Taken<'a> {
     pub(super) peripheral: Peripheral,
+    /// Signal strength in dBm, where it was heard.
+    pub(super) rssi: Option<i16>,
     search: &'a Search,
 }
 
@@ -41,32 +65,47 @@ impl Drop for Taken<'_> {
 }
 
 impl Search {
-    /// Returns glasses that BlueZ remembers by their address: connecting needs no scan then.
+    /// Tells whether a device may be paired without anybody looking at it.
+    pub(super) fn may_pair(&self, device: BDAddr) -> bool {
+        let taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        taken.get(&device) == Some(&Pairing::Automatic)
+    }
+
+    /// Returns a device that BlueZ remembers by its address: connecting needs no scan then.
     pub(super) async fn known(&self, adapter: &Adapter, wanted: &Wanted) -> Option<Taken<'_>> {
         let address = wanted.address?;
         let all = adapter.peripherals().await.ok()?;
-        self.taken(all.into_iter().find(|device| device.address() == address)?)
+        let device = all.into_iter().find(|device| device.address() == address)?;
+        let rssi = device.properties().await.ok().flatten().and_then(|properties| properties.rssi);
+        self.take(device, wanted, rssi)
     }
 
-    /// Scans for glasses.
+    /// Scans for a device.
     pub(super) async fn heard(&self, adapter: &Adapter, wanted: &Wanted) -> Result<Taken<'_>, btleplug::Error> {
-        let _alone = self.scanning.lock().await;
-        adapter.start_scan(ScanFilter { services: vec![wanted.service] }).await?;
+        {
+            let mut scanning = self.scanning.lock().await;
+            // Without a filter: names and services are looked at here, and BlueZ merges the filters of all programs.
+            if *scanning == 0 {
+                adapter.start_scan(ScanFilter::default()).await?;
+            }
+            *scanning += 1;
+        }
         let found = tokio::time::timeout(SCAN, self.look(adapter, wanted)).await;
-        // A scan that goes on slows the connection; that it had ended by itself is no error.
-        let _ = adapter.stop_scan().await;
+        let mut scanning = self.scanning.lock().await;
+        *scanning -= 1;
+        if *scanning == 0 {
+            // That it has ended by itself is no error.
+            let _ = adapter.stop_scan().await;
+        }
         found.unwrap_or(Err(btleplug::Error::DeviceNotFound))
     }
 
     async fn look(&self, adapter: &Adapter, wanted: &Wanted) -> Result<Taken<'_>, btleplug::Error> {
         loop {
             for device in adapter.peripherals().await? {
-                let Ok(Some(properties)) = device.properties().await else { continue };
-                // Devices that BlueZ remembers are told as if they were heard: these have no signal strength.
-                let is_near = properties.rssi.is_some() && properties.services.contains(&wanted.service);
-                if is_near
-                    && wanted.address.is_none_or(|address| address == device.address())
-                    && let Some(taken) = self.taken(device)
+                if let Ok(Some(properties)) = device.properties().await
+                    && wanted.is(device.address(), &properties)
+                    && let Some(taken) = self.take(device, wanted, properties.rssi)
                 {
                     return Ok(taken);
                 }
@@ -75,9 +114,13 @@ impl Search {
         }
     }
 
-    fn taken(&self, peripheral: Peripheral) -> Option<Taken<'_>> {
+    fn take(&self, peripheral: Peripheral, wanted: &Wanted, rssi: Option<i16>) -> Option<Taken<'_>> {
+        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
         let address = peripheral.address();
-        let is_free = self.taken.lock().unwrap_or_else(PoisonError::into_inner).insert(address);
-        is_free.then(|| Taken { peripheral, search: self })
+        if taken.contains_key(&address) {
+            return None;
+        }
+        taken.insert(address, wanted.pairing);
+        Some(Taken { peripheral, rssi, search: self })
     }
 }

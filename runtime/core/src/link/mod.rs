@@ -21,7 +21,7 @@ use std::time::Duration;
 use self::answer_text::Kind;
 use self::events::Events;
 pub use self::events::MAX_EVENTS;
-pub use self::profile::Profile;
+pub use self::profile::{Part, Profile};
 pub use self::protocol::{Abilities, CameraAbilities, Protocol, Unsupported};
 use crate::ids::QueryId;
 use crate::time::Timestamp;
@@ -81,6 +81,13 @@ pub enum Characteristic {
     OpenControl,
     /// What glasses of the open profile say.
     OpenData,
+}
+
+impl Characteristic {
+    /// Tells whether its value is a fact that is read when a link is up, beside being notified when it changes.
+    pub const fn is_fact(self) -> bool {
+        matches!(self, Self::Codec | Self::BatteryLevel | Self::Features)
+    }
 }
 
 /// One GATT write to the glasses.

@@ -18,10 +18,13 @@ mod image;
 mod json;
 mod pages;
 
+use super::Characteristic;
 pub use connection::{Connection, HEARTBEAT};
 pub use image::MAX_CHUNKS;
 pub use pages::{MAX_TEXT, PAGE_TIME};
 
+/// Every characteristic that these glasses have.
+pub const CHARACTERISTICS: [Characteristic; 2] = [Characteristic::MentraTx, Characteristic::MentraRx];
 /// Bytes of an LC3 frame: 32 kbit/s in frames of 10 ms (`pdm_audio_stream.c`: 5 frames are 202 bytes with the header).
 pub const LC3_FRAME: usize = 40;
 /// Longest value that is written, in bytes. The document names no MTU; 247 is what one packet of the radio carries.

@@ -41,11 +41,14 @@ mod hello;
 mod photo;
 mod requests;
 
-use super::{ButtonEvent, DropReason, Motion};
+use super::{ButtonEvent, Characteristic, DropReason, Motion};
 pub use connection::Connection;
 pub use hello::{Hello, SHORTEST_WRITE, VERSION};
 pub use photo::MAX_PHOTO;
 pub use requests::{RETRY, TRIES, Taken};
+
+/// Every characteristic that these glasses have.
+pub const CHARACTERISTICS: [Characteristic; 2] = [Characteristic::OpenControl, Characteristic::OpenData];
 
 /// Longest text that is shown, in bytes.
 pub const MAX_TEXT: usize = 2048;

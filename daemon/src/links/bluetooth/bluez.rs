@@ -1,0 +1,245 @@
+//! What of BlueZ's D-Bus interface btleplug does not offer: pairing, and the devices that BlueZ keeps
+//! (`org.bluez.Adapter.rst`, `org.bluez.Device.rst`, `org.bluez.AgentManager.rst`).
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use btleplug::api::BDAddr;
+use uuid::Uuid;
+use zbus::Connection;
+use zbus::fdo::ObjectManagerProxy;
+use zbus::names::OwnedInterfaceName;
+use zbus::proxy;
+use zbus::wire::{OwnedVariant, Variant};
+use zbus::{ObjectPath, OwnedObjectPath};
+
+#[proxy(interface = "org.bluez.Adapter1", default_service = "org.bluez")]
+trait Adapter1 {
+    fn remove_device(&self, device: &ObjectPath<'_>) -> zbus::Result<()>;
+    fn set_discovery_filter(&self, filter: HashMap<&str, Variant<'_>>) -> zbus::Result<()>;
+    fn start_discovery(&self) -> zbus::Result<()>;
+    fn stop_discovery(&self) -> zbus::Result<()>;
+    #[zbus(property)]
+    fn set_powered(&self, is_on: bool) -> zbus::Result<()>;
+}
+
+#[proxy(interface = "org.bluez.Device1", default_service = "org.bluez")]
+trait Device1 {
+    fn connect(&self) -> zbus::Result<()>;
+    fn disconnect(&self) -> zbus::Result<()>;
+    fn pair(&self) -> zbus::Result<()>;
+    fn cancel_pairing(&self) -> zbus::Result<()>;
+    #[zbus(property)]
+    fn set_trusted(&self, is_trusted: bool) -> zbus::Result<()>;
+}
+
+#[proxy(
+    interface = "org.bluez.AgentManager1",
+    default_service = "org.bluez",
+    default_path = "/org/bluez"
+)]
+trait AgentManager1 {
+    fn register_agent(&self, agent: &ObjectPath<'_>, capability: &str) -> zbus::Result<()>;
+    fn request_default_agent(&self, agent: &ObjectPath<'_>) -> zbus::Result<()>;
+}
+
+/// What BlueZ could not do, in words for people.
+#[derive(Debug, thiserror::Error)]
+pub enum BluezError {
+    /// There is no system bus, or it does not let us in.
+    #[error("the system bus cannot be reached: {0}")]
+    NoBus(zbus::Error),
+    /// Nobody answers to `org.bluez`.
+    #[error("bluetoothd does not answer: {0}; is bluetooth.service running?")]
+    NoDaemon(zbus::Error),
+    /// No controller is there.
+    #[error("bluetoothd knows no adapter; `bluetoothctl list` would show one")]
+    NoAdapter,
+    /// A request failed.
+    #[error("{what}: {error}")]
+    Failed {
+        /// What was asked.
+        what: &'static str,
+        /// The answer.
+        error: zbus::Error,
+    },
+    /// A request was not answered.
+    #[error("{0}: no answer within {1:?}")]
+    Unanswered(&'static str, Duration),
+}
+
+/// A device that BlueZ knows: from the air, or from before.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Known {
+    /// Its address.
+    pub address: BDAddr,
+    /// Its name; empty where it tells none.
+    pub name: String,
+    /// Whether both sides have keys for each other, as far as this one knows.
+    pub is_paired: bool,
+    /// Whether a link is up.
+    pub is_connected: bool,
+    /// Signal strength in dBm, while it is heard.
+    pub rssi: Option<i16>,
+    /// Services that it advertises or had when it was connected.
+    pub services: Vec<Uuid>,
+    path: OwnedObjectPath,
+}
+
+/// BlueZ' first adapter.
+#[derive(Clone, Debug)]
+pub struct Bluez {
+    bus: Connection,
+    adapter: OwnedObjectPath,
+}
+
+/// All that BlueZ shows on the bus.
+type Objects = HashMap<OwnedObjectPath, HashMap<OwnedInterfaceName, HashMap<String, OwnedVariant>>>;
+
+impl Bluez {
+    /// Finds the adapter.
+    pub async fn open() -> Result<Self, BluezError> {
+        let bus = Connection::system().await.map_err(BluezError::NoBus)?;
+        let objects = objects(&bus).await?;
+        let adapters =
+            objects.iter().filter(|(_, has)| has.keys().any(|name| name.as_str() == "org.bluez.Adapter1"));
+        let first = adapters.map(|(path, _)| path).min_by_key(|path| path.as_str()).ok_or(BluezError::NoAdapter)?;
+        Ok(Self { adapter: first.clone(), bus })
+    }
+
+    /// Returns the connection to the bus.
+    pub fn bus(&self) -> &Connection {
+        &self.bus
+    }
+
+    /// Lists the devices of the adapter.
+    pub async fn devices(&self) -> Result<Vec<Known>, BluezError> {
+        let prefix = format!("{}/", self.adapter.as_str());
+        let mut devices: Vec<Known> = objects(&self.bus)
+            .await?
+            .into_iter()
+            .filter(|(path, _)| path.as_str().starts_with(&prefix))
+            .filter_map(|(path, has)| {
+                let (_, device) = has.into_iter().find(|(name, _)| name.as_str() == "org.bluez.Device1")?;
+                known(path, &device)
+            })
+            .collect();
+        devices.sort_by_key(|device| device.address);
+        Ok(devices)
+    }
+
+    /// Looks for one device.
+    pub async fn find(&self, address: BDAddr) -> Result<Option<Known>, BluezError> {
+        Ok(self.devices().await?.into_iter().find(|device| device.address == address))
+    }
+
+    /// Turns the adapter on and listens for devices of Low Energy until [`Self::stop_scan`], or this program ends.
+    pub async fn start_scan(&self) -> Result<(), BluezError> {
+        let adapter = self.adapter().await?;
+        let failed = |what| move |error| BluezError::Failed { what, error };
+        adapter.set_powered(true).await.map_err(failed("the adapter cannot be turned on"))?;
+        let filter = HashMap::from([("Transport", Variant::from("le"))]);
+        adapter.set_discovery_filter(filter).await.map_err(failed("the scan cannot be set up"))?;
+        match adapter.start_discovery().await {
+            // A scan that goes on is as good.
+            Err(zbus::Error::MethodError(name, _, _)) if name.as_str() == "org.bluez.Error.InProgress" => Ok(()),
+            result => result.map_err(failed("the scan cannot be started")),
+        }
+    }
+
+    /// Ends the scan of this program.
+    pub async fn stop_scan(&self) {
+        if let Ok(adapter) = self.adapter().await {
+            // One that has ended by itself is no error.
+            let _ = adapter.stop_discovery().await;
+        }
+    }
+
+    /// Forgets a device: its keys, and its GATT table.
+    pub async fn forget(&self, device: &Known) -> Result<(), BluezError> {
+        let failed = |error| BluezError::Failed { what: "the device cannot be forgotten", error };
+        self.adapter().await?.remove_device(&device.path).await.map_err(failed)
+    }
+
+    /// Connects, as far as the link goes.
+    pub async fn connect(&self, device: &Known, limit: Duration) -> Result<(), BluezError> {
+        let proxy = self.device(device).await?;
+        within("connecting", limit, proxy.connect()).await
+    }
+
+    /// Ends the link, or the attempt to have one.
+    pub async fn disconnect(&self, device: &Known) {
+        if let Ok(proxy) = self.device(device).await {
+            // One that is not there needs no end.
+            let _ = proxy.disconnect().await;
+        }
+    }
+
+    /// Exchanges keys; the agent that this program registered is asked what has to be asked.
+    pub async fn pair(&self, device: &Known, limit: Duration) -> Result<(), BluezError> {
+        let proxy = self.device(device).await?;
+        let paired = within("pairing", limit, proxy.pair()).await;
+        match &paired {
+            Ok(()) => {
+                // A device that is trusted may come back by itself.
+                let _ = proxy.set_trusted(true).await;
+            }
+            Err(BluezError::Unanswered(..)) => {
+                // Otherwise BlueZ stays in the midst of it.
+                let _ = proxy.cancel_pairing().await;
+            }
+            Err(_) => {}
+        }
+        paired
+    }
+
+    async fn adapter(&self) -> Result<Adapter1Proxy<'_>, BluezError> {
+        let failed = |error| BluezError::Failed { what: "the adapter cannot be reached", error };
+        Adapter1Proxy::new(&self.bus, &self.adapter).await.map_err(failed)
+    }
+
+    async fn device(&self, device: &Known) -> Result<Device1Proxy<'_>, BluezError> {
+        let failed = |error| BluezError::Failed { what: "the device cannot be reached", error };
+        Device1Proxy::new(&self.bus, device.path.clone()).await.map_err(failed)
+    }
+}
+
+/// Makes the agent at a path the one that BlueZ asks.
+pub(super) async fn register(bus: &Connection, path: &ObjectPath<'_>, capability: &str) -> zbus::Result<()> {
+    let manager = AgentManager1Proxy::new(bus).await?;
+    manager.register_agent(path, capability).await?;
+    manager.request_default_agent(path).await
+}
+
+async fn objects(bus: &Connection) -> Result<Objects, BluezError> {
+    let manager = ObjectManagerProxy::new(bus, "org.bluez", "/").await.map_err(BluezError::NoDaemon)?;
+    manager.get_managed_objects().await.map_err(|error| BluezError::NoDaemon(error.into()))
+}
+
+async fn within(
+    what: &'static str,
+    limit: Duration,
+    request: impl Future<Output = zbus::Result<()>>,
+) -> Result<(), BluezError> {
+    match tokio::time::timeout(limit, request).await {
+        Ok(answer) => answer.map_err(|error| BluezError::Failed { what, error }),
+        Err(_) => Err(BluezError::Unanswered(what, limit)),
+    }
+}
+
+fn known(path: OwnedObjectPath, device: &HashMap<String, OwnedVariant>) -> Option<Known> {
+    fn get<T: TryFrom<OwnedVariant>>(device: &HashMap<String, OwnedVariant>, name: &str) -> Option<T> {
+        device.get(name)?.try_clone().ok()?.try_into().ok()
+    }
+    let address: String = get(device, "Address")?;
+    let services: Vec<String> = get(device, "UUIDs").unwrap_or_default();
+    Some(Known {
+        path,
+        address: address.parse().ok()?,
+        name: get(device, "Name").unwrap_or_default(),
+        is_paired: get(device, "Paired").unwrap_or_default(),
+        is_connected: get(device, "Connected").unwrap_or_default(),
+        rssi: get(device, "RSSI"),
+        services: services.iter().filter_map(|uuid| Uuid::parse_str(uuid).ok()).collect(),
+    })
+}

@@ -1,0 +1,283 @@
+//! One link that is up: set up, listened to, written to, watched.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::pin::Pin;
+use std::time::Duration;
+
+use btleplug::api::{CharPropFlags, Characteristic as Gatt, Peripheral as _, ValueNotification, WriteType};
+use btleplug::platform::Peripheral;
+use futures_util::stream::{SelectAll, select_all};
+use futures_util::{Stream, StreamExt as _};
+use glassd_core::GlassesId;
+use glassd_core::gateway::Input;
+use glassd_core::link::{Characteristic, Part, Profile, Write, omi, uuid as places};
+use tokio::sync::{broadcast, mpsc};
+use tokio::time::{Instant, timeout};
+use uuid::Uuid;
+
+use super::bus::News;
+use super::search::Taken;
+use crate::event_loop::Event;
+
+/// BlueZ connects and reads the whole GATT table in under a second where the glasses answer; its own limit is 30 s.
+const CONNECT: Duration = Duration::from_secs(12);
+/// What a read or a write may take; a hung firmware lets BlueZ wait for 30 s.
+pub(super) const REQUEST: Duration = Duration::from_secs(5);
+/// What the first of them may take: it may have to wait until keys are exchanged.
+const FIRST_REQUEST: Duration = Duration::from_secs(20);
+/// Glasses that say nothing for so long are asked for something.
+const SILENCE: Duration = Duration::from_secs(6);
+/// More notifications in a second than a connection interval of 7.5 ms can carry.
+const FLOOD: u32 = 2_000;
+
+/// Why a link ended, or did not come to be.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Lost {
+    #[error("not found: {0}")]
+    NotFound(btleplug::Error),
+    #[error("{0} failed: {1}")]
+    Failed(&'static str, btleplug::Error),
+    #[error("{0} was not answered within {1:?}")]
+    Unanswered(&'static str, Duration),
+    #[error("the device has not the service {0}: is its kind right?")]
+    NoService(Uuid),
+    #[error("the glasses refuse the keys of their bond: `glassd pair {0}` makes a new one")]
+    BondForgotten(GlassesId),
+    #[error("the link was lost")]
+    Disconnected,
+    #[error("the adapter has no power")]
+    PoweredOff,
+    #[error("bluetoothd is gone")]
+    DaemonGone,
+    #[error("the glasses sent over {FLOOD} notifications in a second")]
+    Flood,
+    #[error("the daemon ends")]
+    Stopped,
+}
+
+/// Which part sent a notification, and what.
+type Notifications = SelectAll<Pin<Box<dyn Stream<Item = (usize, ValueNotification)> + Send>>>;
+
+/// Where a characteristic is: in which part, and there.
+struct Place<'a> {
+    part: usize,
+    peripheral: &'a Peripheral,
+    gatt: Gatt,
+}
+
+/// A link that is up.
+pub(super) struct Connection<'a> {
+    glasses: &'a GlassesId,
+    events: &'a mpsc::Sender<Event>,
+    taken: &'a [Taken<'a>],
+    /// What there is in the GATT tables, of what the profile knows.
+    places: BTreeMap<Characteristic, Place<'a>>,
+    notifications: Notifications,
+    heard_at: Instant,
+    /// A second that began then, and how many notifications it had.
+    second: (Instant, u32),
+}
+
+impl<'a> Connection<'a> {
+    /// Connects to each part and subscribes to all that it notifies.
+    pub(super) async fn open(
+        glasses: &'a GlassesId,
+        profile: Profile,
+        taken: &'a [Taken<'a>],
+        events: &'a mpsc::Sender<Event>,
+    ) -> Result<Self, Lost> {
+        let mut places = BTreeMap::new();
+        let mut streams = Vec::new();
+        for (index, (part, one)) in std::iter::zip(profile.parts(), taken).enumerate() {
+            let peripheral = &one.peripheral;
+            places.extend(found(index, part, peripheral).await?);
+            // One stream for all of a link's life, always read: each has a queue without bound.
+            let stream = within(REQUEST, "listening", peripheral.notifications()).await?;
+            streams.push(stream.map(move |notification| (index, notification)).boxed());
+        }
+        let profile = match profile {
+            Profile::Omi(_) => Profile::Omi(firmware(taken).await?),
+            other => other,
+        };
+        let now = Instant::now();
+        let notifications = select_all(streams);
+        let mut link = Self { glasses, events, taken, places, notifications, heard_at: now, second: (now, 0) };
+        let mut limit = FIRST_REQUEST;
+        for place in link.places.values().filter(|place| place.gatt.properties.contains(CharPropFlags::NOTIFY)) {
+            within(limit, "subscribing", place.peripheral.subscribe(&place.gatt)).await?;
+            limit = REQUEST;
+        }
+        let connected = Input::GlassesConnected { glasses: glasses.clone(), profile, device_fps_limit: None };
+        tell(events, connected).await?;
+        let facts: Vec<_> = link
+            .places
+            .iter()
+            .filter(|(one, place)| one.is_fact() && place.gatt.properties.contains(CharPropFlags::READ))
+            .map(|(one, place)| (*one, place.peripheral, place.gatt.clone()))
+            .collect();
+        for (characteristic, peripheral, gatt) in facts {
+            let value = within(limit, "reading", peripheral.read(&gatt)).await?;
+            limit = REQUEST;
+            link.hand_on(characteristic, value).await?;
+        }
+        tracing::info!(%glasses, mtu = link.mtu(), ?profile, "linked");
+        Ok(link)
+    }
+
+    /// Returns the least MTU of the parts, in bytes.
+    pub(super) fn mtu(&self) -> u16 {
+        self.taken.iter().map(|one| one.peripheral.mtu()).min().unwrap_or(btleplug::api::DEFAULT_MTU_SIZE)
+    }
+
+    /// Carries notifications and writes until the link is lost.
+    pub(super) async fn talk(
+        &mut self,
+        writes: &mut mpsc::Receiver<Write>,
+        news: &mut broadcast::Receiver<News>,
+    ) -> Lost {
+        loop {
+            let turn = tokio::select! {
+                notification = self.notifications.next() => match notification {
+                    Some((part, notification)) => self.hear(part, notification).await,
+                    None => Err(Lost::Disconnected),
+                },
+                write = writes.recv() => match write {
+                    Some(write) => self.write(&write).await,
+                    None => Err(Lost::Stopped),
+                },
+                one = news.recv() => self.concern(one).await,
+                () = tokio::time::sleep_until(self.heard_at + SILENCE) => self.probe().await,
+            };
+            if let Err(lost) = turn {
+                return cause(news).unwrap_or(lost);
+            }
+        }
+    }
+
+    async fn hear(&mut self, part: usize, notification: ValueNotification) -> Result<(), Lost> {
+        let now = Instant::now();
+        self.heard_at = now;
+        if now.duration_since(self.second.0) >= Duration::from_secs(1) {
+            self.second = (now, 0);
+        }
+        self.second.1 += 1;
+        if self.second.1 > FLOOD {
+            return Err(Lost::Flood);
+        }
+        let is_its = |place: &Place<'_>| place.part == part && place.gatt.uuid == notification.uuid;
+        match self.places.iter().find(|(_, place)| is_its(place)) {
+            Some((&characteristic, _)) => self.hand_on(characteristic, notification.value).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn write(&mut self, write: &Write) -> Result<(), Lost> {
+        // Glasses without the characteristic have not that ability.
+        let Some(place) = self.places.get(&write.characteristic) else { return Ok(()) };
+        let acknowledged = place.gatt.properties.contains(CharPropFlags::WRITE);
+        let kind = if acknowledged { WriteType::WithResponse } else { WriteType::WithoutResponse };
+        within(REQUEST, "writing", place.peripheral.write(&place.gatt, &write.value, kind)).await
+    }
+
+    /// Asks glasses that have been silent for anything: a firmware that hangs is told by nobody.
+    async fn probe(&mut self) -> Result<(), Lost> {
+        let readable = |place: &&Place<'_>| place.gatt.properties.contains(CharPropFlags::READ);
+        match self.places.values().find(readable) {
+            Some(place) => {
+                let question = place.peripheral.read(&place.gatt);
+                within(REQUEST, "a question to silent glasses", question).await?;
+            }
+            None => require_links(self.taken).await?,
+        }
+        self.heard_at = Instant::now();
+        Ok(())
+    }
+
+    async fn concern(&mut self, news: Result<News, broadcast::error::RecvError>) -> Result<(), Lost> {
+        match news {
+            Ok(News::Disconnected(id)) if self.taken.iter().any(|one| one.peripheral.id() == id) => {
+                Err(Lost::Disconnected)
+            }
+            Ok(one) => ends_all(&one).map_or(Ok(()), Err),
+            // What was missed may have been about this link.
+            Err(broadcast::error::RecvError::Lagged(_)) => require_links(self.taken).await,
+            Err(broadcast::error::RecvError::Closed) => Err(Lost::Stopped),
+        }
+    }
+
+    async fn hand_on(&mut self, characteristic: Characteristic, value: Vec<u8>) -> Result<(), Lost> {
+        let glasses = self.glasses.clone();
+        tell(self.events, Input::Notification { glasses, characteristic, value }).await
+    }
+}
+
+async fn tell(events: &mpsc::Sender<Event>, input: Input) -> Result<(), Lost> {
+    events.send(Event::Input(input)).await.map_err(|_| Lost::Stopped)
+}
+
+async fn require_links(taken: &[Taken<'_>]) -> Result<(), Lost> {
+    for one in taken {
+        if !within(REQUEST, "asking for the link", one.peripheral.is_connected()).await? {
+            return Err(Lost::Disconnected);
+        }
+    }
+    Ok(())
+}
+
+/// What ends every link there is.
+fn ends_all(news: &News) -> Option<Lost> {
+    match news {
+        News::PoweredOff => Some(Lost::PoweredOff),
+        News::DaemonGone => Some(Lost::DaemonGone),
+        News::Disconnected(_) | News::Back => None,
+    }
+}
+
+/// A request that failed may have failed for a reason that is not looked at yet.
+fn cause(news: &mut broadcast::Receiver<News>) -> Option<Lost> {
+    std::iter::from_fn(|| news.try_recv().ok()).find_map(|one| ends_all(&one))
+}
+
+/// Connects to one part and finds what it has.
+async fn found<'a>(
+    index: usize,
+    part: &Part,
+    peripheral: &'a Peripheral,
+) -> Result<Vec<(Characteristic, Place<'a>)>, Lost> {
+    within(CONNECT, "connecting", peripheral.connect()).await?;
+    // Until this has run notifications are dropped, after each reconnection again.
+    within(CONNECT, "discovering services", peripheral.discover_services()).await?;
+    let service = Uuid::from_u128(part.service);
+    if !peripheral.services().iter().any(|one| one.uuid == service) {
+        return Err(Lost::NoService(service));
+    }
+    let table = peripheral.characteristics();
+    let place = |&one: &Characteristic| {
+        Some((one, Place { part: index, peripheral, gatt: at(&table, places::of(one))? }))
+    };
+    Ok(part.characteristics.iter().filter_map(place).collect())
+}
+
+async fn firmware(taken: &[Taken<'_>]) -> Result<omi::Firmware, Lost> {
+    let Some(one) = taken.first() else { return Ok(omi::Firmware::Unknown) };
+    let Some(place) = at(&one.peripheral.characteristics(), places::FIRMWARE_REVISION) else {
+        return Ok(omi::Firmware::Unknown);
+    };
+    let revision = within(FIRST_REQUEST, "reading the firmware's revision", one.peripheral.read(&place)).await?;
+    Ok(omi::Firmware::from_revision(&String::from_utf8_lossy(&revision)))
+}
+
+async fn within<T>(
+    limit: Duration,
+    what: &'static str,
+    request: impl Future<Output = Result<T, btleplug::Error>>,
+) -> Result<T, Lost> {
+    match timeout(limit, request).await {
+        Ok(answer) => answer.map_err(|error| Lost::Failed(what, error)),
+        Err(_) => Err(Lost::Unanswered(what, limit)),
+    }
+}
+
+fn at(table: &BTreeSet<Gatt>, place: u128) -> Option<Gatt> {
+    table.iter().find(|gatt| gatt.uuid == Uuid::from_u128(place)).cloned()
+}
