@@ -26,7 +26,7 @@ pub enum Command {
     /// Shows the whole path at work on simulated glasses, and checks every answer.
     #[cfg(feature = "demo")]
     Demo(DemoArgs),
-    /// Runs the same path on pictures from a folder, and answers questions about them.
+    /// Runs the same path on pictures or on what was recorded over the air, and answers questions about them.
     Replay(ReplayArgs),
     /// Checks configuration and environment; reports every problem at once.
     Check,
@@ -56,6 +56,18 @@ pub enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Bluetooth devices: what is heard and known, pairing and forgetting.
+    #[cfg(feature = "bluetooth")]
+    Devices {
+        /// What to do.
+        #[command(subcommand)]
+        command: DevicesCommand,
+    },
+    /// Pairs with glasses that want a bond; the same as `devices pair`.
+    #[cfg(feature = "bluetooth")]
+    Pair(PairArgs),
+    /// Writes what comes over the air to a file, which `replay --capture` plays.
+    Record(RecordArgs),
     /// Models: what is there, and whether it can be trusted.
     Models {
         /// What to do.
@@ -120,8 +132,14 @@ pub enum BrokenPart {
 #[derive(Clone, Debug, Args)]
 pub struct ReplayArgs {
     /// A JPEG, or a folder of JPEGs, played in the order of their names.
-    #[arg(long, value_name = "DIR|FILE")]
-    pub frames: PathBuf,
+    #[arg(long, value_name = "DIR|FILE", required_unless_present = "capture")]
+    pub frames: Option<PathBuf>,
+    /// What `glassd record` wrote: every notification again, in its order and at its pace.
+    #[arg(long, value_name = "FILE", conflicts_with = "frames")]
+    pub capture: Option<PathBuf>,
+    /// Play a capture without its pauses.
+    #[arg(long, requires = "capture")]
+    pub fast: bool,
     /// Sound that belongs to the frames. Decoding it is not built yet: the file is only checked for.
     #[arg(long, value_name = "FILE")]
     pub audio: Option<PathBuf>,
@@ -134,6 +152,65 @@ pub struct ReplayArgs {
     /// Write what happened to this file, as JSON.
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
+}
+
+/// What is recorded.
+#[derive(Clone, Debug, Args)]
+pub struct RecordArgs {
+    /// The file to write: one JSON object a line. It holds photos and voices of people; treat it so.
+    #[arg(long, value_name = "FILE")]
+    pub output: PathBuf,
+    /// Whose link; all of them without it.
+    #[arg(long)]
+    pub glasses: Option<GlassesId>,
+    /// Seconds to record; until Ctrl-C without it.
+    #[arg(long, value_name = "SECONDS", value_parser = parse_seconds)]
+    pub seconds: Option<f64>,
+}
+
+/// What to do with Bluetooth devices.
+#[cfg(feature = "bluetooth")]
+#[derive(Debug, Subcommand)]
+pub enum DevicesCommand {
+    /// Listens for glasses and lists what is heard.
+    Scan {
+        /// Seconds to listen.
+        #[arg(long, default_value_t = 15, value_parser = clap::value_parser!(u64).range(1..=300))]
+        seconds: u64,
+        /// List every device, not only what may be glasses.
+        #[arg(long)]
+        all: bool,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Lists the glasses that BlueZ remembers and those of the configuration.
+    List {
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Pairs with glasses that want a bond.
+    Pair(PairArgs),
+    /// Forgets a device, and the keys of its bond.
+    Forget {
+        /// A name of the configuration, or an address.
+        device: String,
+    },
+}
+
+/// Whom to pair with.
+#[cfg(feature = "bluetooth")]
+#[derive(Clone, Debug, Args)]
+pub struct PairArgs {
+    /// A name of the configuration, or an address.
+    pub device: String,
+    /// The number that the glasses show, for when nobody is there to type it.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(0..=999_999))]
+    pub passkey: Option<u32>,
+    /// Take it for granted that both sides show the same number.
+    #[arg(long)]
+    pub yes: bool,
 }
 
 /// What to do with models.

@@ -5,6 +5,8 @@
 //! | `{"ask": {"text": "…", "glasses": "…"}}` | `{"accepted": "<query>"}`, maybe `{"deferred": "<query>"}`, then `{"ended": {…}}` |
 //! | `{"status": {}}` | `{"status": {…}}` |
 //! | `{"privacy": "local-only"}` | `{"done": {}}` |
+//! | `{"record": {"glasses": "…"}}` | `{"captured": {…}}` for all that comes over the air, until the client closes |
+//! | `{"pause": {"glasses": "…", "seconds": 60}}` | `{"done": {}}`: the link lets the glasses go for so long; 0 ends it |
 //!
 //! A malformed request gets `{"error": "…"}`.
 
@@ -22,6 +24,7 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinHandle;
 
+use crate::capture::Captured;
 use crate::event_loop::Event;
 
 /// Connections at once; more wait.
@@ -30,6 +33,8 @@ const MAX_CONNECTIONS: usize = 32;
 const MAX_REQUEST: u64 = 64 * 1024;
 /// Replies that wait for a slow client; more are dropped with the client.
 const MAX_REPLIES: usize = 16;
+/// The same for a recording: some ten seconds of photos and audio.
+const MAX_CAPTURED: usize = 4096;
 
 /// What a client wants.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,6 +46,19 @@ pub enum Request {
     Status {},
     /// Set the privacy mode.
     Privacy(Privacy),
+    /// Send all that comes over the air.
+    Record {
+        /// From whom; `None` from all.
+        #[serde(default)]
+        glasses: Option<GlassesId>,
+    },
+    /// Leave glasses to another program for a while.
+    Pause {
+        /// Which.
+        glasses: GlassesId,
+        /// For how long, in seconds, at most 600; 0 ends it.
+        seconds: u16,
+    },
 }
 
 /// A question; also the payload of the MQTT command `ask`.
@@ -70,6 +88,8 @@ pub enum Reply {
     Ended(Box<Answered>),
     /// The state.
     Status(serde_json::Value),
+    /// Something came over the air.
+    Captured(Captured),
     /// Done, with nothing to say.
     Done {},
     /// The request was not understood.
@@ -138,8 +158,10 @@ async fn serve(stream: UnixStream, events: mpsc::Sender<Event>) -> std::io::Resu
     let (reader, mut writer) = stream.into_split();
     let mut line = String::new();
     BufReader::new(reader.take(MAX_REQUEST)).read_line(&mut line).await?;
-    let (replies, mut answers) = mpsc::channel(MAX_REPLIES);
-    match read_request(&line) {
+    let request = read_request(&line);
+    let room = if matches!(request, Ok(Request::Record { .. })) { MAX_CAPTURED } else { MAX_REPLIES };
+    let (replies, mut answers) = mpsc::channel(room);
+    match request {
         Ok(request) => {
             if events.send(Event::Control { request, replies }).await.is_err() {
                 return Ok(());

@@ -95,6 +95,7 @@ impl Daemon {
             Some(control::spawn(&config.gateway.control_socket, events.clone())?)
         };
         let mut links: BTreeMap<GlassesId, mpsc::Sender<Write>> = BTreeMap::new();
+        let mut pauses = BTreeMap::new();
         let simulated: Vec<_> =
             config.glasses.iter().filter(|glasses| glasses.kind == GlassesKind::Simulated).collect();
         let real: Vec<_> = config
@@ -117,6 +118,7 @@ impl Daemon {
         {
             let bluetooth = crate::links::bluetooth::spawn(&real, &events);
             links.extend(bluetooth.writes);
+            pauses.extend(bluetooth.pauses);
             tasks.extend(bluetooth.tasks);
         }
         #[cfg(not(feature = "bluetooth"))]
@@ -131,6 +133,7 @@ impl Daemon {
         }
         let io = Io {
             links,
+            pauses,
             vision,
             outbox: opened.outbox,
             uplink,

@@ -1,19 +1,21 @@
 //! Every side effect of the daemon, in one struct: what the core's outputs become.
 
+mod recording;
 mod requests;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use glassd_core::gateway::{Counter, Gateway, Input, Notice, Output};
+use glassd_core::gateway::{Counter, Frame, Gateway, Input, Notice, Output};
 use glassd_core::link::Write;
 use glassd_core::query::{Answered, Ending, Source};
 use glassd_core::{GlassesId, QueryId, Timestamp};
 use glassd_policies::Privacy;
 use serde_json::json;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
+use self::recording::Recording;
 use crate::control::Reply;
 use crate::event_loop::Event;
 use crate::links::LinkStatus;
@@ -27,6 +29,8 @@ use crate::vision::{Done, Job, JobResult, Vision};
 pub enum Observation {
     /// The core noticed something.
     Notice(Notice),
+    /// A whole frame came.
+    Frame(Frame),
     /// A query ended.
     Ended(Box<Answered>),
     /// A stage took so long.
@@ -37,6 +41,8 @@ pub enum Observation {
 pub struct Io {
     /// Where writes to the glasses go. Full-queue rule: the link is stuck, the write is dropped and counted.
     pub links: BTreeMap<GlassesId, mpsc::Sender<Write>>,
+    /// Until when each link leaves its glasses alone.
+    pub pauses: BTreeMap<GlassesId, watch::Sender<Option<tokio::time::Instant>>>,
     /// The threads that look at frames.
     pub vision: Vision,
     /// The outbox thread.
@@ -74,6 +80,7 @@ pub struct IoState {
     waiting: BTreeMap<QueryId, mpsc::Sender<Reply>>,
     ending: BTreeMap<QueryId, (mpsc::Sender<Reply>, Box<Answered>)>,
     link_status: BTreeMap<GlassesId, LinkStatus>,
+    recording: Recording,
     connected: bool,
     writes_dropped: u64,
     publishes_dropped: u64,
@@ -88,6 +95,7 @@ impl Io {
         match event {
             Event::Input(input) => {
                 self.watch_link(&input);
+                self.state.recording.handle_input(&input, self.now);
                 vec![input]
             }
             Event::Link { glasses, stage } => {
@@ -176,11 +184,15 @@ impl Io {
     pub fn perform(&mut self, output: Output) -> Option<Input> {
         match output {
             Output::Write { glasses, write } => {
+                self.state.recording.handle_write(&glasses, &write, self.now);
                 let sent = self.links.get(&glasses).is_some_and(|link| link.try_send(write).is_ok());
                 self.state.writes_dropped += u64::from(!sent);
                 None
             }
-            Output::Probe(frame) => self.vision.submit(Job::Probe(frame)).map(into_input),
+            Output::Probe(frame) => {
+                self.observe(|| Observation::Frame(frame.clone()));
+                self.vision.submit(Job::Probe(frame)).map(into_input)
+            }
             Output::Perceive { frame, urgency } => {
                 self.vision.submit(Job::Perceive { frame, urgency }).map(into_input)
             }

@@ -6,6 +6,7 @@
 
 pub mod accelerators;
 pub mod broker;
+pub mod capture;
 pub mod cli;
 pub mod clock;
 pub mod commands;
@@ -17,7 +18,6 @@ pub mod demo;
 pub mod event_loop;
 pub mod http;
 pub mod io;
-#[cfg(feature = "demo")]
 pub mod links;
 pub mod models;
 pub mod mqtt;

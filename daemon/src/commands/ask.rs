@@ -33,7 +33,7 @@ pub(super) async fn ask(
             eprintln!("glassd: {error}");
             code = Some(ExitCode::FAILURE);
         }
-        Reply::Status(_) | Reply::Done {} => {}
+        Reply::Status(_) | Reply::Done {} | Reply::Captured(_) => {}
     })
     .await?;
     code.ok_or_else(|| {

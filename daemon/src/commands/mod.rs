@@ -6,8 +6,11 @@ mod asked;
 mod check;
 #[cfg(feature = "demo")]
 mod demo;
+#[cfg(feature = "bluetooth")]
+mod devices;
 mod models;
 mod quantize;
+mod record;
 mod replay;
 mod run;
 mod why;
@@ -43,6 +46,11 @@ pub fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
             runtime()?.block_on(ask::ask(&load(path)?, text, glasses, json))
         }
         Command::Status { json } => runtime()?.block_on(ask::status(&load(path)?, json)),
+        Command::Record(args) => runtime()?.block_on(record::run(&load(path)?, args)),
+        #[cfg(feature = "bluetooth")]
+        Command::Devices { command } => runtime()?.block_on(devices::run(&load(path)?, command)),
+        #[cfg(feature = "bluetooth")]
+        Command::Pair(args) => runtime()?.block_on(devices::pair(&load(path)?, &args)),
         Command::Why { query, json } => why::run(&load(path)?, query, json),
         Command::Accel { command } => accel::run(&load(path)?, path, &command),
         Command::Models { command } => models::run(&load(path)?, &command),

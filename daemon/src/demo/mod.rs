@@ -171,6 +171,7 @@ async fn watch(
     while let Some(observation) = observations.recv().await {
         match observation {
             Observation::Stage(stage, duration) => seen.samples.add(stage, duration),
+            Observation::Frame(_) => {}
             Observation::Notice(notice) => {
                 if let Notice::Forwarded { bytes, .. } = &notice {
                     seen.uplink_bytes += bytes;

@@ -1,5 +1,7 @@
 //! What people ask of a running daemon: over the control socket, over MQTT.
 
+use std::time::Duration;
+
 use glassd_core::GlassesId;
 use glassd_core::gateway::{Gateway, Input};
 use glassd_core::query::Source;
@@ -11,13 +13,17 @@ use super::{Io, reply};
 use crate::control::{Ask, Reply, Request};
 use crate::telemetry::resident_bytes;
 
+/// Longest time that a link is paused: a person types six digits within it.
+const MAX_PAUSE_S: u16 = 600;
+
 impl Io {
     /// A command over MQTT: `ask` with `{"text": …}` or plain text, `privacy` with a mode.
     pub(super) fn handle_command(&mut self, name: &str, payload: &[u8]) -> Vec<Input> {
         match read_command(name, payload) {
             Ok(Request::Ask(ask)) => self.ask(ask, Source::Mqtt, None),
             Ok(Request::Privacy(mode)) => vec![self.set_privacy(mode)],
-            Ok(Request::Status {}) => Vec::new(),
+            // The control socket's own.
+            Ok(Request::Status {} | Request::Record { .. } | Request::Pause { .. }) => Vec::new(),
             Err(reason) => {
                 tracing::warn!(command = name, bytes = payload.len(), %reason, "a command was not understood");
                 Vec::new()
@@ -33,7 +39,11 @@ impl Io {
         gateway: &Gateway,
     ) -> Vec<Input> {
         match request {
-            Request::Ask(Ask { glasses: Some(glasses), .. }) if !self.knows(&glasses, gateway) => {
+            Request::Ask(Ask { glasses: Some(glasses), .. })
+            | Request::Record { glasses: Some(glasses) }
+            | Request::Pause { glasses, .. }
+                if !self.knows(&glasses, gateway) =>
+            {
                 let known: Vec<&str> = self.links.keys().map(GlassesId::as_str).collect();
                 let error = format!("there are no glasses called {glasses}; there are: {}", known.join(", "));
                 reply(replies.as_ref(), Reply::Error(error));
@@ -50,6 +60,22 @@ impl Io {
                 let mut state = self.describe(gateway);
                 state["memory_mb"] = json!(resident_bytes().map(|bytes| bytes / 1_000_000));
                 reply(replies.as_ref(), Reply::Status(state));
+                Vec::new()
+            }
+            Request::Record { glasses } => {
+                if let Some(replies) = replies {
+                    self.record(glasses, replies);
+                }
+                Vec::new()
+            }
+            Request::Pause { glasses, seconds } => {
+                let until = tokio::time::Instant::now() + Duration::from_secs(seconds.min(MAX_PAUSE_S).into());
+                let paused = self.pauses.get(&glasses).map(|pause| pause.send_replace(Some(until)));
+                let answer = match paused {
+                    Some(_) => Reply::Done {},
+                    None => Reply::Error(format!("{glasses} have no link that could be paused")),
+                };
+                reply(replies.as_ref(), answer);
                 Vec::new()
             }
             Request::Privacy(mode) => {

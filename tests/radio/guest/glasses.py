@@ -25,6 +25,13 @@ NAME = "OMI Glass"
 PACKETS_PER_S = 50
 CHUNK = 200
 Properties, Permissions = Characteristic.Properties, Characteristic.Permissions
+# What the codec can be read with.
+GUARDS = {
+    "none": Permissions(0),
+    "just-works": Permissions.READ_REQUIRES_ENCRYPTION,
+    "passkey": Permissions.READ_REQUIRES_AUTHENTICATION,
+    "comparison": Permissions.READ_REQUIRES_AUTHENTICATION,
+}
 
 
 def omi(number: int) -> str:
@@ -57,11 +64,11 @@ class Wearer(PairingDelegate):
 
 
 class Glasses:
-    def __init__(self, device: Device, photo: bytes, is_secured: bool):
+    def __init__(self, device: Device, photo: bytes, guard: Permissions):
         self.device, self.jpeg = device, photo
         self.connection, self.tasks, self.gone_at = None, [], 0.0
         self.packet = 0
-        readable = Permissions.READABLE | (Permissions.READ_REQUIRES_ENCRYPTION if is_secured else 0)
+        readable = Permissions.READABLE | guard
         notify, read, write = Properties.NOTIFY, Properties.READ, Properties.WRITE
         writable = Permissions.WRITEABLE
         self.audio = Characteristic(omi(1), notify | read, Permissions.READABLE, b"")
@@ -146,7 +153,7 @@ async def main() -> None:
     parser.add_argument("transport")
     parser.add_argument("--address", default="C0:11:22:33:44:55")
     parser.add_argument("--photo", default="/share/guest/photo.jpg")
-    parser.add_argument("--security", default="none", choices=["none", "just-works", "passkey", "comparison"])
+    parser.add_argument("--security", default="none", choices=list(GUARDS))
     parser.add_argument("--passkey", type=int, default=123456)
     arguments = parser.parse_args()
     async with await open_transport(arguments.transport) as (source, sink):
@@ -160,7 +167,7 @@ async def main() -> None:
         device.pairing_config_factory = lambda _: PairingConfig(
             sc=True, mitm=is_guarded, bonding=True, delegate=Wearer(capability, arguments.passkey))
         with open(arguments.photo, "rb") as file:
-            glasses = Glasses(device, file.read(), arguments.security != "none")
+            glasses = Glasses(device, file.read(), GUARDS[arguments.security])
         asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, glasses.drop)
         await device.power_on()
         services = AdvertisingData.COMPLETE_LIST_OF_128_BIT_SERVICE_CLASS_UUIDS

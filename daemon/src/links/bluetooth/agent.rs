@@ -31,11 +31,17 @@ pub trait Answers: Send + Sync + 'static {
 /// BlueZ' side of the agent.
 struct Agent<A>(A);
 
-/// Puts an agent on the bus and makes it the one that BlueZ asks; again after each start of bluetoothd.
+/// Makes an agent the one that BlueZ asks whenever a device wants to be paired; again after each start of bluetoothd.
 pub(super) async fn register<A: Answers>(bus: &Connection, answers: A) -> zbus::Result<()> {
+    register_own(bus, answers).await?;
+    bluez::make_default_agent(bus, &PATH).await
+}
+
+/// Has an agent that BlueZ asks when this program pairs, and not otherwise.
+pub async fn register_own<A: Answers>(bus: &Connection, answers: A) -> zbus::Result<()> {
     // One that is there already stays: its answers are the same.
     bus.object_server().at(PATH, Agent(answers)).await?;
-    bluez::register(bus, &PATH, A::CAPABILITY).await
+    bluez::register_agent(bus, &PATH, A::CAPABILITY).await
 }
 
 #[interface(name = "org.bluez.Agent1")]

@@ -204,11 +204,12 @@ impl Bluez {
     }
 }
 
-/// Makes the agent at a path the one that BlueZ asks.
-pub(super) async fn register(bus: &Connection, path: &ObjectPath<'_>, capability: &str) -> zbus::Result<()> {
-    let manager = AgentManager1Proxy::new(bus).await?;
-    manager.register_agent(path, capability).await?;
-    manager.request_default_agent(path).await
+pub(super) async fn register_agent(bus: &Connection, path: &ObjectPath<'_>, capability: &str) -> zbus::Result<()> {
+    AgentManager1Proxy::new(bus).await?.register_agent(path, capability).await
+}
+
+pub(super) async fn make_default_agent(bus: &Connection, path: &ObjectPath<'_>) -> zbus::Result<()> {
+    AgentManager1Proxy::new(bus).await?.request_default_agent(path).await
 }
 
 async fn objects(bus: &Connection) -> Result<Objects, BluezError> {

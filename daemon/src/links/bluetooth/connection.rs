@@ -15,6 +15,7 @@ use tokio::sync::{broadcast, mpsc};
 use tokio::time::{Instant, timeout};
 use uuid::Uuid;
 
+use super::bluez::BluezError;
 use super::bus::News;
 use super::search::Taken;
 use crate::event_loop::Event;
@@ -41,6 +42,10 @@ pub(super) enum Lost {
     Unanswered(&'static str, Duration),
     #[error("the device has not the service {0}: is its kind right?")]
     NoService(Uuid),
+    #[error("the glasses are not paired, and are to be paired by hand: `glassd pair {0}`")]
+    NotPaired(GlassesId),
+    #[error("whether the glasses are paired is not known: {0}")]
+    Unknown(BluezError),
     #[error("the glasses refuse the keys of their bond: `glassd pair {0}` makes a new one")]
     BondForgotten(GlassesId),
     #[error("the link was lost")]
@@ -51,6 +56,8 @@ pub(super) enum Lost {
     DaemonGone,
     #[error("the glasses sent over {FLOOD} notifications in a second")]
     Flood,
+    #[error("the glasses are left to another program for a while")]
+    Paused,
     #[error("the daemon ends")]
     Stopped,
 }

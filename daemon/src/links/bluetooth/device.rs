@@ -8,8 +8,8 @@ use glassd_core::GlassesId;
 use glassd_core::gateway::Input;
 use glassd_core::link::{Profile, Write};
 use glassd_policies::Backoff;
-use tokio::sync::{broadcast, mpsc};
-use tokio::time::timeout;
+use tokio::sync::{broadcast, mpsc, watch};
+use tokio::time::{Instant, timeout};
 
 use super::Radio;
 use super::bluez::Bluez;
@@ -53,12 +53,19 @@ impl Device {
         Self { id: config.name.clone(), profile, wanted, radio, events }
     }
 
-    pub(super) async fn run(mut self, mut writes: mpsc::Receiver<Write>) {
+    pub(super) async fn run(
+        mut self,
+        mut writes: mpsc::Receiver<Write>,
+        mut paused: watch::Receiver<Option<Instant>>,
+    ) {
         let mut failures = 0;
         let mut told = String::new();
         loop {
             let mut news = self.radio.news.subscribe();
-            let (was_up, lost) = self.linked(failures, &mut writes, &mut news).await;
+            let (was_up, lost) = tokio::select! {
+                ended = self.linked(failures, &mut writes, &mut news) => ended,
+                () = pauses(&mut paused) => (false, Lost::Paused),
+            };
             if matches!(lost, Lost::Stopped) {
                 return;
             }
@@ -67,6 +74,11 @@ impl Device {
                 Lost::PoweredOff | Lost::DaemonGone => {
                     failures = 0;
                     NO_RADIO
+                }
+                Lost::Paused => {
+                    failures = 0;
+                    self.let_go().await;
+                    Duration::ZERO
                 }
                 _ => {
                     // Glasses that flood are not worth the same haste again.
@@ -80,6 +92,7 @@ impl Device {
                 told.clone_from(&reason);
             }
             self.tell(Stage::Waiting { reason }).await;
+            resumes(&mut paused).await;
             tokio::select! {
                 () = tokio::time::sleep(delay) => {}
                 () = back(&mut news) => {}
@@ -122,6 +135,11 @@ impl Device {
                 tracing::info!(glasses = %self.id, %address, "found; with this address in the configuration no others are taken for them");
             }
         }
+        for one in &taken {
+            if let Some(lost) = self.require_bond(one.peripheral.address()).await {
+                return (false, lost);
+            }
+        }
         self.tell(Stage::Connecting).await;
         let (was_up, lost) = match Connection::open(&self.id, self.profile, &taken, &self.events).await {
             Ok(mut link) => {
@@ -148,6 +166,19 @@ impl Device {
         (was_up, lost)
     }
 
+    /// Glasses that a person pairs have no link without a bond: who passes for them would be taken for them.
+    async fn require_bond(&self, address: BDAddr) -> Option<Lost> {
+        if self.wanted.iter().all(|wanted| wanted.pairing == Pairing::Automatic) {
+            return None;
+        }
+        let found = async { Bluez::open().await?.find(address).await };
+        match found.await {
+            Ok(Some(device)) if device.is_paired => None,
+            Ok(_) => Some(Lost::NotPaired(self.id.clone())),
+            Err(error) => Some(Lost::Unknown(error)),
+        }
+    }
+
     /// Glasses that were reset have forgotten our keys: BlueZ goes on offering them, and each link is refused at once.
     async fn mend_bond(&self, address: BDAddr) -> Option<Lost> {
         let bluez = Bluez::open().await.ok()?;
@@ -163,6 +194,19 @@ impl Device {
             Err(error) => tracing::warn!(glasses = %self.id, %address, %error, "stale keys stay"),
         }
         None
+    }
+
+    /// Ends the link for whoever wants the glasses.
+    async fn let_go(&self) {
+        let gone = Input::GlassesDisconnected { glasses: self.id.clone() };
+        // A daemon that has ended is noticed at the next turn.
+        let _ = self.events.send(Event::Input(gone)).await;
+        let Some(adapter) = self.radio.adapter.borrow().clone() else { return };
+        let devices = adapter.peripherals().await.unwrap_or_default();
+        let is_ours = |device: BDAddr| self.wanted.iter().any(|wanted| wanted.address == Some(device));
+        for device in devices.iter().filter(|device| is_ours(device.address())) {
+            let _ = timeout(REQUEST, device.disconnect()).await;
+        }
     }
 
     async fn tell(&self, stage: Stage) {
@@ -189,6 +233,25 @@ async fn found<'a>(
 fn addresses(taken: &[Taken<'_>]) -> String {
     let all: Vec<String> = taken.iter().map(|one| one.peripheral.address().to_string()).collect();
     all.join(" and ")
+}
+
+/// Returns when the glasses are wanted by somebody else.
+async fn pauses(paused: &mut watch::Receiver<Option<Instant>>) {
+    if paused.wait_for(|until| until.is_some_and(|until| until > Instant::now())).await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}
+
+/// Returns when nobody else wants the glasses.
+async fn resumes(paused: &mut watch::Receiver<Option<Instant>>) {
+    loop {
+        let until = *paused.borrow_and_update();
+        let Some(until) = until.filter(|until| *until > Instant::now()) else { return };
+        tokio::select! {
+            () = tokio::time::sleep_until(until) => {}
+            changed = paused.changed() => if changed.is_err() { return },
+        }
+    }
 }
 
 /// Returns when trying again pays.

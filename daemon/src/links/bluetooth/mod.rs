@@ -21,6 +21,7 @@ use glassd_core::GlassesId;
 use glassd_core::link::{Profile, Write};
 use tokio::sync::{broadcast, mpsc, watch};
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
 use self::bus::News;
 use self::device::Device;
@@ -46,13 +47,15 @@ struct Radio {
 pub struct Links {
     /// Takes GATT writes for each pair of glasses.
     pub writes: BTreeMap<GlassesId, mpsc::Sender<Write>>,
+    /// Until when each link leaves its glasses alone.
+    pub pauses: BTreeMap<GlassesId, watch::Sender<Option<Instant>>>,
     /// End when the daemon's loop does.
     pub tasks: Vec<JoinHandle<()>>,
 }
 
 /// Starts a link for each pair of glasses.
 pub fn spawn(glasses: &[(GlassesConfig, Profile)], events: &mpsc::Sender<Event>) -> Links {
-    let mut links = Links { writes: BTreeMap::new(), tasks: Vec::new() };
+    let mut links = Links { writes: BTreeMap::new(), pauses: BTreeMap::new(), tasks: Vec::new() };
     if glasses.is_empty() {
         return links;
     }
@@ -63,9 +66,11 @@ pub fn spawn(glasses: &[(GlassesConfig, Profile)], events: &mpsc::Sender<Event>)
     links.tasks.push(tokio::spawn(keep_adapter(adapter, news)));
     for (config, profile) in glasses {
         let (writes, writes_in) = mpsc::channel(MAX_WRITES);
+        let (pause, paused) = watch::channel(None);
+        links.pauses.insert(config.name.clone(), pause);
         let device = Device::new(config, *profile, radio.clone(), events.clone());
         links.writes.insert(config.name.clone(), writes);
-        links.tasks.push(tokio::spawn(device.run(writes_in)));
+        links.tasks.push(tokio::spawn(device.run(writes_in, paused)));
     }
     links
 }

@@ -1,7 +1,7 @@
 //! Finding glasses: those that BlueZ knows at once, others by what they advertise.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use btleplug::api::{BDAddr, Central as _, Peripheral as _, PeripheralProperties, ScanFilter};
@@ -32,12 +32,11 @@ impl Wanted {
     /// Tells whether a device is it. Devices that BlueZ remembers are told as if they were heard: these have no
     /// signal strength.
     fn is(&self, device: BDAddr, properties: &PeripheralProperties) -> bool {
-        let service = Uuid::from_u128(self.part.service);
+        let advertises = |service| properties.services.contains(&Uuid::from_u128(service));
         properties.rssi.is_some()
-            && match (self.address, self.part.name_has) {
-                (Some(address), _) => address == device,
-                (None, Some(mark)) => properties.local_name.as_ref().is_some_and(|name| name.contains(mark)),
-                (None, None) => properties.services.contains(&service),
+            && match self.address {
+                Some(address) => address == device,
+                None => self.part.matches(properties.local_name.as_deref(), advertises),
             }
     }
 }
@@ -46,7 +45,7 @@ impl Wanted {
 #[derive(Default)]
 pub(super) struct Search {
     /// Searches that go on.
-    scanning: tokio::sync::Mutex<usize>,
+    scanning: Arc<tokio::sync::Mutex<usize>>,
     taken: Mutex<BTreeMap<BDAddr, Pairing>>,
 }
 
@@ -61,6 +60,26 @@ pub(super) struct Taken<'a> {
 impl Drop for Taken<'_> {
     fn drop(&mut self) {
         self.search.taken.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.peripheral.address());
+    }
+}
+
+/// A search that goes on; the scan ends with the last of them.
+struct Scanning {
+    count: Arc<tokio::sync::Mutex<usize>>,
+    adapter: Adapter,
+}
+
+impl Drop for Scanning {
+    fn drop(&mut self) {
+        let (count, adapter) = (Arc::clone(&self.count), self.adapter.clone());
+        tokio::spawn(async move {
+            let mut scanning = count.lock().await;
+            *scanning -= 1;
+            if *scanning == 0 {
+                // That it has ended by itself is no error.
+                let _ = adapter.stop_scan().await;
+            }
+        });
     }
 }
 
@@ -82,22 +101,19 @@ impl Search {
 
     /// Scans for a device.
     pub(super) async fn heard(&self, adapter: &Adapter, wanted: &Wanted) -> Result<Taken<'_>, btleplug::Error> {
-        {
-            let mut scanning = self.scanning.lock().await;
-            // Without a filter: names and services are looked at here, and BlueZ merges the filters of all programs.
-            if *scanning == 0 {
-                adapter.start_scan(ScanFilter::default()).await?;
-            }
-            *scanning += 1;
-        }
+        let _scanning = self.scan(adapter).await?;
         let found = tokio::time::timeout(SCAN, self.look(adapter, wanted)).await;
-        let mut scanning = self.scanning.lock().await;
-        *scanning -= 1;
-        if *scanning == 0 {
-            // That it has ended by itself is no error.
-            let _ = adapter.stop_scan().await;
-        }
         found.unwrap_or(Err(btleplug::Error::DeviceNotFound))
+    }
+
+    async fn scan(&self, adapter: &Adapter) -> Result<Scanning, btleplug::Error> {
+        let mut scanning = self.scanning.lock().await;
+        // Without a filter: names and services are looked at here, and BlueZ merges the filters of all programs.
+        if *scanning == 0 {
+            adapter.start_scan(ScanFilter::default()).await?;
+        }
+        *scanning += 1;
+        Ok(Scanning { count: Arc::clone(&self.scanning), adapter: adapter.clone() })
     }
 
     async fn look(&self, adapter: &Adapter, wanted: &Wanted) -> Result<Taken<'_>, btleplug::Error> {

@@ -18,6 +18,8 @@ pub mod uuid;
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use self::answer_text::Kind;
 use self::events::Events;
 pub use self::events::MAX_EVENTS;
@@ -30,7 +32,8 @@ use crate::time::Timestamp;
 const MAX_VALUE: usize = 512;
 
 /// One of the two halves of glasses that are two Bluetooth devices.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Arm {
     /// The left one, which hears first.
     Left,
@@ -39,7 +42,8 @@ pub enum Arm {
 }
 
 /// A GATT characteristic, by what it carries. The UUIDs stand beside the vendor's decoder.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Characteristic {
     /// Omi audio data, `19B10001-…`.
     Audio,

@@ -1,9 +1,12 @@
 //! Which protocol a pair of glasses speaks, and what there is of it in their GATT tables.
 
+use serde::{Deserialize, Serialize};
+
 use super::{Characteristic, Protocol, even, frame, mentra, omi, open, uuid};
 
 /// What is known of glasses when their link is up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Profile {
     /// Omi, OpenGlass or OmiGlass.
     Omi(omi::Firmware),
@@ -15,6 +18,16 @@ pub enum Profile {
     Mentra,
     /// Glasses of the gateway's own open profile.
     Open,
+}
+
+impl Part {
+    /// Tells whether a device with such an advertisement may be it.
+    pub fn matches(&self, name: Option<&str>, advertises: impl FnOnce(u128) -> bool) -> bool {
+        match self.name_has {
+            Some(mark) => name.is_some_and(|name| name.contains(mark)),
+            None => advertises(self.service),
+        }
+    }
 }
 
 /// One Bluetooth device of a pair of glasses.

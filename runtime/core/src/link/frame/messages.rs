@@ -1,5 +1,7 @@
 //! The two sets of messages, and what either says once it is read.
 
+use serde::{Deserialize, Serialize};
+
 use super::super::Motion;
 use super::super::pages::Page;
 use super::settings::CaptureSettings;
@@ -7,7 +9,8 @@ use super::talk::Step;
 use super::{DropReason, Sound, frame_msg, sdk};
 
 /// Messages of the app on the Frame.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Messages {
     /// Those of `frame_msg`: our own app is sent to the Frame at each connection.
     #[default]

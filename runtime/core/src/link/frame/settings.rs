@@ -1,9 +1,12 @@
 //! What is known of a Frame before its link is up, and what its camera is told.
 
+use serde::{Deserialize, Serialize};
+
 use super::{AudioCodec, Messages};
 
 /// How a Frame is spoken to.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub struct Settings {
     /// Which messages.
     pub messages: Messages,
@@ -12,7 +15,8 @@ pub struct Settings {
 }
 
 /// Rate and depth of signed PCM, as `microphone.c` offers them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Sound {
     /// 8 kHz, 8 bit: the firmware's default.
     #[default]

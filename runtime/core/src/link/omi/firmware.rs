@@ -1,12 +1,15 @@
 //! What the firmware's revision says about the protocol.
 
+use serde::{Deserialize, Serialize};
+
 use super::super::Orientation;
 
 /// From this revision on a photo begins with an orientation byte.
 const ORIENTATION_SINCE: [u32; 3] = [2, 1, 1];
 
 /// What must be known of the glasses' firmware to read their photos.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Firmware {
     /// 2.1.1 and later: a photo begins with an orientation byte.
     Oriented,

@@ -1,7 +1,10 @@
-//! `glassd replay`: the same path, on pictures from disk.
+//! `glassd replay`: the same path, on pictures from disk or on what was [recorded over the air](air).
+
+mod air;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -24,9 +27,16 @@ use crate::io::Observation;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What replay saw.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize)]
 struct Report {
     frames: usize,
+    /// What came over the air, of a capture.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    air: Option<air::Air>,
+    #[serde(skip)]
+    glasses: Option<GlassesId>,
+    #[serde(skip)]
+    last_frame: Option<Arc<[u8]>>,
     perceived: usize,
     last_scene: Option<Scene>,
     answers: Vec<Answered>,
@@ -34,7 +44,8 @@ struct Report {
 
 /// Plays the frames at their pace, then asks about the last of them.
 pub(super) async fn run(mut config: Config, args: ReplayArgs) -> anyhow::Result<ExitCode> {
-    let frames = frames(&args.frames)?;
+    let frames = args.frames.as_deref().map(frames).transpose()?.unwrap_or_default();
+    let capture = args.capture.as_deref().map(air::open).transpose()?;
     if let Some(audio) = &args.audio {
         anyhow::ensure!(audio.is_file(), "--audio {} is no file", audio.display());
         eprintln!("glassd: sound is not heard yet; {} is ignored", audio.display());
@@ -54,7 +65,7 @@ pub(super) async fn run(mut config: Config, args: ReplayArgs) -> anyhow::Result<
     let (observer, mut observations) = mpsc::channel(4096);
     let daemon = Daemon::start(&config, Extras { observer: Some(observer) }).await?;
     let glasses: GlassesId = "replay".parse().expect("a legal name");
-    let mut report = Report { frames: 0, perceived: 0, last_scene: None, answers: Vec::new() };
+    let mut report = Report::default();
     let pace = Duration::from_secs_f32(1.0 / args.fps);
     for path in &frames {
         let jpeg = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
@@ -63,9 +74,19 @@ pub(super) async fn run(mut config: Config, args: ReplayArgs) -> anyhow::Result<
         tokio::time::sleep(pace).await;
         drain(&mut observations, &mut report);
     }
-    let last = frames.last().expect("frames() returns at least one");
+    if let Some(capture) = capture {
+        air::play(&daemon, capture, args.fast, &mut observations, &mut report).await?;
+    }
+    let glasses = report.glasses.clone().unwrap_or(glasses);
+    let last = match (frames.last(), report.last_frame.clone()) {
+        (Some(path), _) => {
+            std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?
+        }
+        (None, Some(jpeg)) => jpeg.to_vec(),
+        (None, None) => Vec::new(),
+    };
     for text in &args.ask {
-        let answered = ask(&daemon, &glasses, text, last, pace).await?;
+        let answered = ask(&daemon, &glasses, text, &last, pace).await?;
         println!("{text}\n  {}", answered.answer);
         for line in explanation(&answered) {
             println!("    {line}");
@@ -77,6 +98,9 @@ pub(super) async fn run(mut config: Config, args: ReplayArgs) -> anyhow::Result<
     drain(&mut observations, &mut report);
     daemon.stop().await?;
     println!("{} frames played, {} seen by the model", report.frames, report.perceived);
+    if let Some(air) = &report.air {
+        println!("{air}");
+    }
     if let Some(path) = &args.json {
         let json = serde_json::to_string_pretty(&report).context("the report cannot be written as JSON")?;
         std::fs::write(path, json).with_context(|| format!("cannot write {}", path.display()))?;
@@ -118,13 +142,12 @@ async fn ask(
     daemon: &Daemon,
     glasses: &GlassesId,
     text: &str,
-    last: &Path,
+    last: &[u8],
     pace: Duration,
 ) -> anyhow::Result<Answered> {
     let (replies, mut answers) = mpsc::channel(8);
     let request = Request::Ask(Ask { text: text.to_owned(), glasses: Some(glasses.clone()), query: None });
     daemon.events.send(Event::Control { request, replies }).await.ok().context("the daemon has ended")?;
-    let jpeg = std::fs::read(last).with_context(|| format!("cannot read {}", last.display()))?;
     let deadline = tokio::time::Instant::now() + PATIENCE;
     loop {
         tokio::select! {
@@ -137,7 +160,7 @@ async fn ask(
                 Some(_) => {}
                 None => anyhow::bail!("the daemon gave no answer to {text:?}"),
             },
-            () = tokio::time::sleep(pace) => play(daemon, glasses, jpeg.clone()).await?,
+            () = tokio::time::sleep(pace) => play(daemon, glasses, last.to_vec()).await?,
             () = tokio::time::sleep_until(deadline) => anyhow::bail!("no answer to {text:?} within {PATIENCE:?}"),
         }
     }
@@ -176,9 +199,20 @@ async fn wait_for_scene(
 }
 
 fn note(observation: Observation, report: &mut Report) {
-    if let Observation::Notice(Notice::Scene { scene, .. }) = observation {
-        report.perceived += 1;
-        report.last_scene = Some(scene);
+    match observation {
+        Observation::Notice(Notice::Scene { scene, .. }) => {
+            report.perceived += 1;
+            report.last_scene = Some(scene);
+        }
+        Observation::Frame(frame) => {
+            if let Some(air) = &mut report.air {
+                air.handle_frame(&frame);
+                report.frames += 1;
+            }
+            report.glasses = Some(frame.glasses);
+            report.last_frame = Some(frame.jpeg);
+        }
+        _ => {}
     }
 }
 
