@@ -137,7 +137,9 @@ pub fn header() -> String {
 }
 
 /// Reads a capture line by line; the first bad line ends it.
-pub fn read(mut file: impl BufRead) -> Result<impl Iterator<Item = Result<Captured, BadCapture>>, BadCapture> {
+pub fn read(
+    mut file: impl BufRead,
+) -> Result<impl Iterator<Item = Result<Captured, BadCapture>>, BadCapture> {
     let first = line(&mut file)?.unwrap_or_default();
     match serde_json::from_str(&first) {
         Ok(Header { capture: VERSION }) => {}

@@ -116,7 +116,7 @@ impl Daemon {
         anyhow::ensure!(simulated.is_empty(), "this glassd was built without simulated glasses");
         #[cfg(feature = "bluetooth")]
         {
-            let bluetooth = crate::links::bluetooth::spawn(&real, &events);
+            let bluetooth = crate::links::bluetooth::spawn(&config.bluetooth, &real, &events);
             links.extend(bluetooth.writes);
             pauses.extend(bluetooth.pauses);
             tasks.extend(bluetooth.tasks);

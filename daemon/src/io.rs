@@ -286,7 +286,8 @@ impl Io {
             }
             Notice::FrameArrived { glasses, frame, bytes, transfer } => {
                 tracing::trace!(%glasses, frame = frame.0, bytes, ?transfer, "a frame arrived");
-                let first = self.state.link_status.get_mut(glasses).and_then(|link| link.handle_frame(self.now));
+                let first =
+                    self.state.link_status.get_mut(glasses).and_then(|link| link.handle_frame(self.now));
                 if let Some(first) = first {
                     self.metrics.observe("first_frame", first.since_connected);
                     if let Some(lost) = first.since_lost {
@@ -333,7 +334,7 @@ impl Io {
 
     /// State for people and for the topic `state`.
     fn describe(&self, gateway: &Gateway) -> serde_json::Value {
-        let glasses: serde_json::Map<_, _> = gateway
+        let mut glasses: serde_json::Map<_, _> = gateway
             .glasses()
             .map(|g| {
                 let state = json!({
@@ -342,11 +343,16 @@ impl Io {
                     "fps": g.rate.map(|rate| (f64::from(rate.value.fps) * 10.0).round() / 10.0),
                     "mode": g.rate.map(|rate| rate.value.mode),
                     "why": g.rate.map(|rate| rate.reasons.iter().map(ToString::to_string).collect::<Vec<_>>()),
-                    "link": self.state.link_status.get(g.id).map(|link| link.describe(self.now)),
                 });
                 (g.id.to_string(), state)
             })
             .collect();
+        // Glasses that were never there have a link that looks for them.
+        for (id, link) in &self.state.link_status {
+            let unknown =
+                json!({ "connected": false, "battery": null, "fps": null, "mode": null, "why": null });
+            glasses.entry(id.to_string()).or_insert(unknown)["link"] = link.describe(self.now);
+        }
         json!({
             "version": env!("CARGO_PKG_VERSION"),
             "privacy": gateway.privacy(),

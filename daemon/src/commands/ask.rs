@@ -64,9 +64,35 @@ fn print_state(state: &serde_json::Value) {
             glasses["battery"].as_u64().map_or("unknown".to_owned(), |percent| format!("{percent} %"));
         let link = if glasses["connected"] == true { "connected" } else { "away" };
         println!("{name:14} {link}, battery {battery}, {} fps", plain(&glasses["fps"]));
+        print_link(&glasses["link"]);
         for reason in glasses["why"].as_array().into_iter().flatten() {
             println!("{:14}   {}", "", plain(reason));
         }
+    }
+}
+
+/// How the link stands, and how well it carries.
+fn print_link(link: &serde_json::Value) {
+    if link.is_null() {
+        return;
+    }
+    let mut told = vec![format!("link {}", plain(&link["stage"]))];
+    let facts = [
+        ("address", "", ""),
+        ("mtu", "MTU ", ""),
+        ("rssi_dbm", "", " dBm"),
+        ("goodput_bytes_per_s", "", " bytes a second"),
+        ("first_frame_ms", "first frame after ", " ms"),
+        ("connections", "", " times connected"),
+    ];
+    for (key, before, after) in facts {
+        if !link[key].is_null() {
+            told.push(format!("{before}{}{after}", plain(&link[key])));
+        }
+    }
+    println!("{:14}   {}", "", told.join(", "));
+    if let (false, Some(reason)) = (link["stage"] == "up", link["last_loss"].as_str()) {
+        println!("{:14}   {reason}", "");
     }
 }
 

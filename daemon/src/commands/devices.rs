@@ -26,9 +26,11 @@ const LOOK: Duration = Duration::from_millis(200);
 
 pub(super) async fn run(config: &Config, command: DevicesCommand) -> anyhow::Result<ExitCode> {
     match command {
-        DevicesCommand::Scan { seconds, all, json } => scan(config, Duration::from_secs(seconds), all, json).await,
+        DevicesCommand::Scan { seconds, all, json } => {
+            scan(config, Duration::from_secs(seconds), all, json).await
+        }
         DevicesCommand::List { json } => {
-            let devices = Bluez::open().await?.devices().await?;
+            let devices = Bluez::open(&config.bluetooth.adapter).await?.devices().await?;
             let ours = |device: &Known| device.is_paired || named(config, device.address).is_some();
             print(config, &devices.into_iter().filter(ours).collect::<Vec<_>>(), json);
             Ok(ExitCode::SUCCESS)
@@ -39,7 +41,7 @@ pub(super) async fn run(config: &Config, command: DevicesCommand) -> anyhow::Res
 }
 
 async fn scan(config: &Config, duration: Duration, all: bool, json: bool) -> anyhow::Result<ExitCode> {
-    let bluez = Bluez::open().await?;
+    let bluez = Bluez::open(&config.bluetooth.adapter).await?;
     eprintln!("listening for {} s", duration.as_secs());
     bluez.start_scan().await?;
     tokio::time::sleep(duration).await;
@@ -47,7 +49,8 @@ async fn scan(config: &Config, duration: Duration, all: bool, json: bool) -> any
     bluez.stop_scan().await;
     // What BlueZ only remembers has no signal strength.
     let is_here = |device: &Known| device.rssi.is_some() || device.is_connected;
-    let is_wanted = |device: &Known| all || kind_of(device).is_some() || named(config, device.address).is_some();
+    let is_wanted =
+        |device: &Known| all || kind_of(device).is_some() || named(config, device.address).is_some();
     let heard: Vec<Known> =
         devices.into_iter().filter(|device| is_here(device) && is_wanted(device)).collect();
     if heard.is_empty() {
@@ -89,7 +92,7 @@ fn print(config: &Config, devices: &[Known], json: bool) {
 
 /// Pairs anew with each device of a pair of glasses.
 pub(super) async fn pair(config: &Config, args: &PairArgs) -> anyhow::Result<ExitCode> {
-    let bluez = Bluez::open().await?;
+    let bluez = Bluez::open(&config.bluetooth.adapter).await?;
     let targets = Target::read(config, &args.device)?;
     let link = targets.iter().find_map(|target| target.glasses.clone());
     // A daemon that holds a link to them would be in the way; without one that is no matter.
@@ -139,10 +142,12 @@ fn explained(error: &BluezError) -> String {
 }
 
 async fn forget(config: &Config, device: &str) -> anyhow::Result<ExitCode> {
-    let bluez = Bluez::open().await?;
+    let bluez = Bluez::open(&config.bluetooth.adapter).await?;
     for target in Target::read(config, device)? {
         let address = target.address.with_context(|| {
-            format!("{device} have no address in the configuration; `glassd devices list` shows the addresses")
+            format!(
+                "{device} have no address in the configuration; `glassd devices list` shows the addresses"
+            )
         })?;
         let known = bluez.find(address).await?;
         let known = known.with_context(|| format!("BlueZ knows no device {address}"))?;
@@ -170,7 +175,10 @@ impl Target {
         let names: Vec<&str> = config.glasses.iter().map(|glasses| glasses.name.as_str()).collect();
         let found = config.glasses.iter().find(|glasses| glasses.name.as_str() == device);
         let found = found.with_context(|| {
-            format!("{device:?} is no address, and no glasses of the configuration; there are: {}", names.join(", "))
+            format!(
+                "{device:?} is no address, and no glasses of the configuration; there are: {}",
+                names.join(", ")
+            )
         })?;
         let profile = found.kind.profile().with_context(|| format!("{device} are simulated"))?;
         let target = |(part, address): (&Part, &String)| Self {
@@ -204,7 +212,10 @@ impl Target {
         let what = self.address.map_or("such glasses".to_owned(), |address| address.to_string());
         let heard = tokio::time::timeout(HEAR, look).await;
         Ok(heard.with_context(|| {
-            format!("{what} are not heard within {} s; are they on, and connected to no phone?", HEAR.as_secs())
+            format!(
+                "{what} are not heard within {} s; are they on, and connected to no phone?",
+                HEAR.as_secs()
+            )
         })??)
     }
 }

@@ -62,6 +62,11 @@ pub const KEYS: &[Key] = &[
         "Where /metrics, /healthz and /readyz are served; empty for nowhere.",
     ),
     key(
+        "bluetooth.adapter",
+        "a name as \"hci1\", or empty",
+        "The radio that glasses are reached by; empty for the first that has power.",
+    ),
+    key(
         "models.detector",
         "\"embedded\", or a name of the manifest",
         "What sees: a model, an ensemble, or a variant that gives each pair of glasses one of several.",

@@ -40,6 +40,8 @@ pub struct Config {
     pub queries: QueriesConfig,
     /// Metrics and health.
     pub http: HttpConfig,
+    /// The radio.
+    pub bluetooth: BluetoothConfig,
     /// Models.
     pub models: ModelsConfig,
     /// Policies.
@@ -167,6 +169,14 @@ impl Default for HttpConfig {
     fn default() -> Self {
         Self { listen: "127.0.0.1:9464".to_owned() }
     }
+}
+
+/// The radio.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct BluetoothConfig {
+    /// Name of the adapter, as `hci1`; empty for the first that has power.
+    pub adapter: String,
 }
 
 /// Models.

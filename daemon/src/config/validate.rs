@@ -77,7 +77,8 @@ pub fn validate(config: &Config) -> Vec<Problem> {
         }
         for (key, address) in [("address", &glasses.address), ("right_address", &glasses.right_address)] {
             if !(address.is_empty() || is_address(address)) {
-                let what = format!("{address:?} of {} is not six pairs of hex digits with colons", glasses.name);
+                let what =
+                    format!("{address:?} of {} is not six pairs of hex digits with colons", glasses.name);
                 problems.push(Problem { key: format!("glasses.{key}"), what });
             }
         }

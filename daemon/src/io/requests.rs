@@ -69,7 +69,8 @@ impl Io {
                 Vec::new()
             }
             Request::Pause { glasses, seconds } => {
-                let until = tokio::time::Instant::now() + Duration::from_secs(seconds.min(MAX_PAUSE_S).into());
+                let until =
+                    tokio::time::Instant::now() + Duration::from_secs(seconds.min(MAX_PAUSE_S).into());
                 let paused = self.pauses.get(&glasses).map(|pause| pause.send_replace(Some(until)));
                 let answer = match paused {
                     Some(_) => Reply::Done {},

@@ -5,7 +5,7 @@
 
 It does what firmware 2.3.2 does: photos when asked, in chunks of at most 200 bytes; 50 Opus packets a second; battery and
 device information. Lines on standard output tell what happens: `told HEX` for each answer that reaches it. Signals play
-what goes wrong: USR1 drops the link; STOP and CONT are a firmware that hangs.
+what goes wrong: USR1 drops the link; TERM ends; STOP and CONT are a firmware that hangs.
 """
 
 import argparse
@@ -168,21 +168,31 @@ async def main() -> None:
             sc=True, mitm=is_guarded, bonding=True, delegate=Wearer(capability, arguments.passkey))
         with open(arguments.photo, "rb") as file:
             glasses = Glasses(device, file.read(), GUARDS[arguments.security])
-        asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, glasses.drop)
+        loop, ended = asyncio.get_running_loop(), asyncio.Event()
+        loop.add_signal_handler(signal.SIGUSR1, glasses.drop)
+        loop.add_signal_handler(signal.SIGTERM, ended.set)
         await device.power_on()
         services = AdvertisingData.COMPLETE_LIST_OF_128_BIT_SERVICE_CLASS_UUIDS
         told = bytes(AdvertisingData([(AdvertisingData.FLAGS, bytes([6])), (services, bytes(UUID(omi(0))))]))
         name = bytes(AdvertisingData([(AdvertisingData.COMPLETE_LOCAL_NAME, NAME.encode())]))
-        await device.start_advertising(auto_restart=True, advertising_data=told, scan_response_data=name,
+        await device.start_advertising(advertising_data=told, scan_response_data=name,
                                        advertising_interval_min=100, advertising_interval_max=100)
         say("advertises")
+        advertiser = device.legacy_advertising_set or device.legacy_advertiser
         # The virtual controller reports one advertisement each time that advertising is turned on, a real one all the
         # time; so it is turned on again and again while nobody is connected.
-        while True:
+        while not ended.is_set():
             await asyncio.sleep(0.4)
-            if glasses.connection is None and time.monotonic() - glasses.gone_at > 1:
-                for enable in (0, 1):
-                    await device.send_command(hci.HCI_LE_Set_Advertising_Enable_Command(advertising_enable=enable))
+            if glasses.connection is None and time.monotonic() - glasses.gone_at > 0.5:
+                for step in (advertiser.stop, advertiser.start):
+                    try:
+                        await step()
+                    except hci.HCI_Error:
+                        # It has ended by itself, or somebody connects at this moment.
+                        pass
+        # A virtual controller that is reset with a link leaves its peer believing in it for ever.
+        if glasses.connection:
+            await glasses.connection.disconnect()
 
 
 asyncio.run(main())

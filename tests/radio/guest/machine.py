@@ -58,7 +58,9 @@ class Program:
     running: list["Program"] = []
 
     def __init__(self, name: str, *command: str):
-        self.log = OUT / f"{name}.log"
+        count = sum(program.name == name for program in Program.all)
+        self.name = name
+        self.log = OUT / (f"{name}-{count}.log" if count else f"{name}.log")
         Program.all.append(self)
         Program.running.append(self)
         with self.log.open("ab") as file:
@@ -70,10 +72,10 @@ class Program:
     def send(self, number: int) -> None:
         self.child.send_signal(number)
 
-    def kill(self) -> None:
+    def end(self, number: int = signal.SIGTERM) -> None:
         Program.running.remove(self)
-        self.child.kill()
-        self.child.wait()
+        self.send(number)
+        self.child.wait(PATIENCE_S)
 
     @staticmethod
     def all_alive() -> None:
@@ -96,9 +98,8 @@ class Glasses(Program):
     """Glasses on a controller of their own."""
 
     def __init__(self, worn: Worn = Worn(), controller: int = 1, *options: str):
-        number = sum(isinstance(program, Glasses) for program in Program.all)
         command = ["python3", "/share/glasses.py", f"hci-socket:{controller}", "--address", worn.address, *options]
-        super().__init__(f"glasses-{number}", *command)
+        super().__init__("glasses", *command)
         until("the glasses advertise", lambda: "advertises" in self.text())
 
     def count(self, word: str) -> int:
@@ -120,6 +121,7 @@ class Gateway(Program):
     def __init__(self, *glasses: Worn):
         Path("/etc/glassd.toml").write_text(CONFIG + "".join(GLASSES.format(**asdict(worn)) for worn in glasses))
         super().__init__("glassd", "/share/glassd", "run", "--config", "/etc/glassd.toml")
+        until("the gateway is up", lambda: "glassd is up" in self.text())
 
     def metrics(self) -> dict[str, float]:
         """Sums over labels, by name."""

@@ -119,13 +119,13 @@ def just_works() -> None:
     say(f"figure: just works: first frame after {gateway.more_frames('frames of paired glasses'):.1f} s")
     until("the glasses are paired", lambda: glasses.count("paired") == 1)
     bonded(glasses, gateway, worn)
-    glasses.kill()
+    glasses.end()
     say("the glasses are reset: they have forgotten their bond")
     glasses = Glasses(worn, 1, "--security", "just-works")
     took = gateway.more_frames("frames of glasses that have forgotten their bond", 2 * PATIENCE_S)
     say(f"figure: forgotten bond: frames flow again after {took:.1f} s")
-    glasses.kill()
-    gateway.kill()
+    glasses.end()
+    gateway.end()
 
 
 def by_hand(security: str, address: str, typed: str) -> None:
@@ -142,8 +142,8 @@ def by_hand(security: str, address: str, typed: str) -> None:
     bonded(glasses, gateway, worn)
     say(gateway.glassd("devices", "forget", "worn"))
     until("without its bond the link ends", lambda: "glassd pair worn" in (gateway.link().get("last_loss") or ""))
-    glasses.kill()
-    gateway.kill()
+    glasses.end()
+    gateway.end()
 
 
 def bonded(glasses: Glasses, gateway: Gateway, worn: Worn) -> None:

@@ -79,9 +79,7 @@ pub(super) async fn run(mut config: Config, args: ReplayArgs) -> anyhow::Result<
     }
     let glasses = report.glasses.clone().unwrap_or(glasses);
     let last = match (frames.last(), report.last_frame.clone()) {
-        (Some(path), _) => {
-            std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?
-        }
+        (Some(path), _) => std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?,
         (None, Some(jpeg)) => jpeg.to_vec(),
         (None, None) => Vec::new(),
     };

@@ -2,8 +2,8 @@
 //! 30 s and its device stays stuck.
 
 use btleplug::api::BDAddr;
-use zbus::{ObjectPath, OwnedObjectPath};
 use zbus::{Connection, fdo, interface};
+use zbus::{ObjectPath, OwnedObjectPath};
 
 use super::bluez;
 

@@ -33,11 +33,7 @@ trait Device1 {
     fn set_trusted(&self, is_trusted: bool) -> zbus::Result<()>;
 }
 
-#[proxy(
-    interface = "org.bluez.AgentManager1",
-    default_service = "org.bluez",
-    default_path = "/org/bluez"
-)]
+#[proxy(interface = "org.bluez.AgentManager1", default_service = "org.bluez", default_path = "/org/bluez")]
 trait AgentManager1 {
     fn register_agent(&self, agent: &ObjectPath<'_>, capability: &str) -> zbus::Result<()>;
     fn request_default_agent(&self, agent: &ObjectPath<'_>) -> zbus::Result<()>;
@@ -68,6 +64,14 @@ pub enum BluezError {
     Unanswered(&'static str, Duration),
 }
 
+impl BluezError {
+    /// Tells whether BlueZ answered with one of its errors, named without its prefix.
+    fn is(&self, wanted: &str) -> bool {
+        let Self::Failed { error: zbus::Error::MethodError(name, _, _), .. } = self else { return false };
+        name.as_str().strip_prefix("org.bluez.Error.") == Some(wanted)
+    }
+}
+
 /// A device that BlueZ knows: from the air, or from before.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Known {
@@ -86,7 +90,7 @@ pub struct Known {
     path: OwnedObjectPath,
 }
 
-/// BlueZ' first adapter.
+/// One adapter of BlueZ'.
 #[derive(Clone, Debug)]
 pub struct Bluez {
     bus: Connection,
@@ -94,17 +98,25 @@ pub struct Bluez {
 }
 
 /// All that BlueZ shows on the bus.
-type Objects = HashMap<OwnedObjectPath, HashMap<OwnedInterfaceName, HashMap<String, OwnedVariant>>>;
+type Objects = HashMap<OwnedObjectPath, Interfaces>;
+/// The interfaces of one object, with their properties.
+type Interfaces = HashMap<OwnedInterfaceName, Properties>;
+type Properties = HashMap<String, OwnedVariant>;
 
 impl Bluez {
-    /// Finds the adapter.
-    pub async fn open() -> Result<Self, BluezError> {
+    /// Finds an adapter by its name; with an empty one the first that has power, else the first.
+    pub async fn open(name: &str) -> Result<Self, BluezError> {
         let bus = Connection::system().await.map_err(BluezError::NoBus)?;
         let objects = objects(&bus).await?;
-        let adapters =
-            objects.iter().filter(|(_, has)| has.keys().any(|name| name.as_str() == "org.bluez.Adapter1"));
-        let first = adapters.map(|(path, _)| path).min_by_key(|path| path.as_str()).ok_or(BluezError::NoAdapter)?;
-        Ok(Self { adapter: first.clone(), bus })
+        let adapter = |(path, has): (&OwnedObjectPath, &Interfaces)| {
+            let (_, adapter) = has.iter().find(|(name, _)| name.as_str() == "org.bluez.Adapter1")?;
+            let is_wanted = name.is_empty() || path.as_str().rsplit('/').next() == Some(name);
+            is_wanted
+                .then(|| (!get(adapter, "Powered").unwrap_or(false), path.as_str().to_owned(), path.clone()))
+        };
+        let first = objects.iter().filter_map(adapter).min_by(|(a, b, _), (c, d, _)| (a, b).cmp(&(c, d)));
+        let (_, _, adapter) = first.ok_or(BluezError::NoAdapter)?;
+        Ok(Self { adapter, bus })
     }
 
     /// Returns the connection to the bus.
@@ -140,10 +152,10 @@ impl Bluez {
         adapter.set_powered(true).await.map_err(failed("the adapter cannot be turned on"))?;
         let filter = HashMap::from([("Transport", Variant::from("le"))]);
         adapter.set_discovery_filter(filter).await.map_err(failed("the scan cannot be set up"))?;
-        match adapter.start_discovery().await {
+        match adapter.start_discovery().await.map_err(failed("the scan cannot be started")) {
             // A scan that goes on is as good.
-            Err(zbus::Error::MethodError(name, _, _)) if name.as_str() == "org.bluez.Error.InProgress" => Ok(()),
-            result => result.map_err(failed("the scan cannot be started")),
+            Err(error) if error.is("InProgress") => Ok(()),
+            result => result,
         }
     }
 
@@ -178,7 +190,12 @@ impl Bluez {
     /// Exchanges keys; the agent that this program registered is asked what has to be asked.
     pub async fn pair(&self, device: &Known, limit: Duration) -> Result<(), BluezError> {
         let proxy = self.device(device).await?;
-        let paired = within("pairing", limit, proxy.pair()).await;
+        let paired = match within("pairing", limit, proxy.pair()).await {
+            Err(error) if error.is("AlreadyExists") => Ok(()),
+            // BlueZ has begun by itself, for a request that needs it.
+            Err(error) if error.is("InProgress") => self.until_paired(device.address, limit).await,
+            other => other,
+        };
         match &paired {
             Ok(()) => {
                 // A device that is trusted may come back by itself.
@@ -193,6 +210,16 @@ impl Bluez {
         paired
     }
 
+    async fn until_paired(&self, address: BDAddr, limit: Duration) -> Result<(), BluezError> {
+        let look = async {
+            while !self.find(address).await?.is_some_and(|device| device.is_paired) {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+            Ok(())
+        };
+        tokio::time::timeout(limit, look).await.unwrap_or(Err(BluezError::Unanswered("pairing", limit)))
+    }
+
     async fn adapter(&self) -> Result<Adapter1Proxy<'_>, BluezError> {
         let failed = |error| BluezError::Failed { what: "the adapter cannot be reached", error };
         Adapter1Proxy::new(&self.bus, &self.adapter).await.map_err(failed)
@@ -204,7 +231,11 @@ impl Bluez {
     }
 }
 
-pub(super) async fn register_agent(bus: &Connection, path: &ObjectPath<'_>, capability: &str) -> zbus::Result<()> {
+pub(super) async fn register_agent(
+    bus: &Connection,
+    path: &ObjectPath<'_>,
+    capability: &str,
+) -> zbus::Result<()> {
     AgentManager1Proxy::new(bus).await?.register_agent(path, capability).await
 }
 
@@ -228,10 +259,11 @@ async fn within(
     }
 }
 
-fn known(path: OwnedObjectPath, device: &HashMap<String, OwnedVariant>) -> Option<Known> {
-    fn get<T: TryFrom<OwnedVariant>>(device: &HashMap<String, OwnedVariant>, name: &str) -> Option<T> {
-        device.get(name)?.try_clone().ok()?.try_into().ok()
-    }
+fn get<T: TryFrom<OwnedVariant>>(properties: &Properties, name: &str) -> Option<T> {
+    properties.get(name)?.try_clone().ok()?.try_into().ok()
+}
+
+fn known(path: OwnedObjectPath, device: &Properties) -> Option<Known> {
     let address: String = get(device, "Address")?;
     let services: Vec<String> = get(device, "UUIDs").unwrap_or_default();
     Some(Known {

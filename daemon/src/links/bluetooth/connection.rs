@@ -15,6 +15,7 @@ use tokio::sync::{broadcast, mpsc};
 use tokio::time::{Instant, timeout};
 use uuid::Uuid;
 
+use super::Radio;
 use super::bluez::BluezError;
 use super::bus::News;
 use super::search::Taken;
@@ -24,6 +25,8 @@ use crate::event_loop::Event;
 const CONNECT: Duration = Duration::from_secs(12);
 /// What a read or a write may take; a hung firmware lets BlueZ wait for 30 s.
 pub(super) const REQUEST: Duration = Duration::from_secs(5);
+/// BlueZ' word for a request that needs a bond (`gatt-client.c`).
+const NOT_PAIRED: &str = "Not paired";
 /// What the first of them may take: it may have to wait until keys are exchanged.
 const FIRST_REQUEST: Duration = Duration::from_secs(20);
 /// Glasses that say nothing for so long are asked for something.
@@ -38,6 +41,10 @@ pub(super) enum Lost {
     NotFound(btleplug::Error),
     #[error("{0} failed: {1}")]
     Failed(&'static str, btleplug::Error),
+    #[error("connecting failed: {0}")]
+    Refused(btleplug::Error),
+    #[error("pairing failed: {0}")]
+    PairingFailed(BluezError),
     #[error("{0} was not answered within {1:?}")]
     Unanswered(&'static str, Duration),
     #[error("the device has not the service {0}: is its kind right?")]
@@ -90,6 +97,7 @@ impl<'a> Connection<'a> {
     pub(super) async fn open(
         glasses: &'a GlassesId,
         profile: Profile,
+        radio: &Radio,
         taken: &'a [Taken<'a>],
         events: &'a mpsc::Sender<Event>,
     ) -> Result<Self, Lost> {
@@ -103,16 +111,18 @@ impl<'a> Connection<'a> {
             streams.push(stream.map(move |notification| (index, notification)).boxed());
         }
         let profile = match profile {
-            Profile::Omi(_) => Profile::Omi(firmware(taken).await?),
+            Profile::Omi(_) => Profile::Omi(firmware(radio, taken).await?),
             other => other,
         };
         let now = Instant::now();
         let notifications = select_all(streams);
-        let mut link = Self { glasses, events, taken, places, notifications, heard_at: now, second: (now, 0) };
-        let mut limit = FIRST_REQUEST;
-        for place in link.places.values().filter(|place| place.gatt.properties.contains(CharPropFlags::NOTIFY)) {
-            within(limit, "subscribing", place.peripheral.subscribe(&place.gatt)).await?;
-            limit = REQUEST;
+        let mut link =
+            Self { glasses, events, taken, places, notifications, heard_at: now, second: (now, 0) };
+        for place in
+            link.places.values().filter(|place| place.gatt.properties.contains(CharPropFlags::NOTIFY))
+        {
+            let subscribe = || place.peripheral.subscribe(&place.gatt);
+            paired(radio, "subscribing", place.peripheral, subscribe).await?;
         }
         let connected = Input::GlassesConnected { glasses: glasses.clone(), profile, device_fps_limit: None };
         tell(events, connected).await?;
@@ -123,8 +133,7 @@ impl<'a> Connection<'a> {
             .map(|(one, place)| (*one, place.peripheral, place.gatt.clone()))
             .collect();
         for (characteristic, peripheral, gatt) in facts {
-            let value = within(limit, "reading", peripheral.read(&gatt)).await?;
-            limit = REQUEST;
+            let value = paired(radio, "reading", peripheral, || peripheral.read(&gatt)).await?;
             link.hand_on(characteristic, value).await?;
         }
         tracing::info!(%glasses, mtu = link.mtu(), ?profile, "linked");
@@ -251,7 +260,10 @@ async fn found<'a>(
     part: &Part,
     peripheral: &'a Peripheral,
 ) -> Result<Vec<(Characteristic, Place<'a>)>, Lost> {
-    within(CONNECT, "connecting", peripheral.connect()).await?;
+    match timeout(CONNECT, peripheral.connect()).await {
+        Ok(connected) => connected.map_err(Lost::Refused)?,
+        Err(_) => return Err(Lost::Unanswered("connecting", CONNECT)),
+    }
     // Until this has run notifications are dropped, after each reconnection again.
     within(CONNECT, "discovering services", peripheral.discover_services()).await?;
     let service = Uuid::from_u128(part.service);
@@ -265,13 +277,38 @@ async fn found<'a>(
     Ok(part.characteristics.iter().filter_map(place).collect())
 }
 
-async fn firmware(taken: &[Taken<'_>]) -> Result<omi::Firmware, Lost> {
+async fn firmware(radio: &Radio, taken: &[Taken<'_>]) -> Result<omi::Firmware, Lost> {
     let Some(one) = taken.first() else { return Ok(omi::Firmware::Unknown) };
     let Some(place) = at(&one.peripheral.characteristics(), places::FIRMWARE_REVISION) else {
         return Ok(omi::Firmware::Unknown);
     };
-    let revision = within(FIRST_REQUEST, "reading the firmware's revision", one.peripheral.read(&place)).await?;
+    let revision =
+        paired(radio, "reading the firmware's revision", &one.peripheral, || one.peripheral.read(&place))
+            .await?;
     Ok(omi::Firmware::from_revision(&String::from_utf8_lossy(&revision)))
+}
+
+/// Makes the first requests of a link: glasses that want a bond refuse them until there is one. BlueZ begins to pair
+/// by itself then, and may refuse the request before it is through.
+async fn paired<T, R: Future<Output = Result<T, btleplug::Error>>>(
+    radio: &Radio,
+    what: &'static str,
+    peripheral: &Peripheral,
+    request: impl Fn() -> R,
+) -> Result<T, Lost> {
+    match within(FIRST_REQUEST, what, request()).await {
+        Err(Lost::Failed(_, error)) if error.to_string().contains(NOT_PAIRED) => {}
+        answer => return answer,
+    }
+    let bond = async {
+        let bluez = radio.bluez().await?;
+        match bluez.find(peripheral.address()).await? {
+            Some(device) if !device.is_paired => bluez.pair(&device, FIRST_REQUEST).await,
+            _ => Ok(()),
+        }
+    };
+    bond.await.map_err(Lost::PairingFailed)?;
+    within(FIRST_REQUEST, what, request()).await
 }
 
 async fn within<T>(

@@ -12,7 +12,6 @@ use tokio::sync::{broadcast, mpsc, watch};
 use tokio::time::{Instant, timeout};
 
 use super::Radio;
-use super::bluez::Bluez;
 use super::bus::News;
 use super::connection::{Connection, Lost, REQUEST};
 use super::search::{Taken, Wanted};
@@ -27,7 +26,7 @@ const NO_RADIO: Duration = Duration::from_secs(5);
 /// So many failures in a row of glasses that BlueZ knows before they are looked for by a scan; then every other time.
 const KNOWN_FIRST: u32 = 2;
 /// So many failures in a row of glasses that are near and have our keys: they have lost theirs.
-const FORGOTTEN: u32 = 3;
+const FORGOTTEN: u32 = 2;
 
 /// A link to one pair of glasses.
 pub(super) struct Device {
@@ -141,14 +140,15 @@ impl Device {
             }
         }
         self.tell(Stage::Connecting).await;
-        let (was_up, lost) = match Connection::open(&self.id, self.profile, &taken, &self.events).await {
-            Ok(mut link) => {
-                let rssi = taken.iter().filter_map(|one| one.rssi).min();
-                self.tell(Stage::Up { address: addresses(&taken), mtu: link.mtu(), rssi }).await;
-                (true, link.talk(writes, news).await)
-            }
-            Err(lost) => (false, lost),
-        };
+        let (was_up, lost) =
+            match Connection::open(&self.id, self.profile, &radio, &taken, &self.events).await {
+                Ok(mut link) => {
+                    let rssi = taken.iter().filter_map(|one| one.rssi).min();
+                    self.tell(Stage::Up { address: addresses(&taken), mtu: link.mtu(), rssi }).await;
+                    (true, link.talk(writes, news).await)
+                }
+                Err(lost) => (false, lost),
+            };
         let gone = Input::GlassesDisconnected { glasses: self.id.clone() };
         // A daemon that has ended is noticed at the next turn.
         let _ = self.events.send(Event::Input(gone)).await;
@@ -156,7 +156,7 @@ impl Device {
         for one in &taken {
             let _ = timeout(REQUEST, one.peripheral.disconnect()).await;
         }
-        if !was_up && failures + 1 >= FORGOTTEN {
+        if matches!(lost, Lost::Refused(_)) && failures + 1 >= FORGOTTEN {
             for one in &taken {
                 if let Some(lost) = self.mend_bond(one.peripheral.address()).await {
                     return (false, lost);
@@ -171,7 +171,7 @@ impl Device {
         if self.wanted.iter().all(|wanted| wanted.pairing == Pairing::Automatic) {
             return None;
         }
-        let found = async { Bluez::open().await?.find(address).await };
+        let found = async { self.radio.bluez().await?.find(address).await };
         match found.await {
             Ok(Some(device)) if device.is_paired => None,
             Ok(_) => Some(Lost::NotPaired(self.id.clone())),
@@ -181,7 +181,7 @@ impl Device {
 
     /// Glasses that were reset have forgotten our keys: BlueZ goes on offering them, and each link is refused at once.
     async fn mend_bond(&self, address: BDAddr) -> Option<Lost> {
-        let bluez = Bluez::open().await.ok()?;
+        let bluez = self.radio.bluez().await.ok()?;
         let device = bluez.find(address).await.ok()??;
         if !device.is_paired {
             return None;
@@ -189,9 +189,10 @@ impl Device {
         if self.wanted.iter().any(|wanted| wanted.pairing == Pairing::ByHand) {
             return Some(Lost::BondForgotten(self.id.clone()));
         }
-        match bluez.forget(&device).await {
-            Ok(()) => tracing::warn!(glasses = %self.id, %address, "the glasses refuse our keys: they are paired anew"),
-            Err(error) => tracing::warn!(glasses = %self.id, %address, %error, "stale keys stay"),
+        if let Err(error) = bluez.forget(&device).await {
+            tracing::warn!(glasses = %self.id, %address, %error, "keys that the glasses refuse stay");
+        } else {
+            tracing::warn!(glasses = %self.id, %address, "the glasses refuse our keys: they are paired anew");
         }
         None
     }

@@ -14,7 +14,7 @@ mod search;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use btleplug::api::{Central as _, Manager as _};
+use btleplug::api::{Central as _, CentralState, Manager as _};
 use btleplug::platform::{Adapter, Manager};
 use futures_util::StreamExt as _;
 use glassd_core::GlassesId;
@@ -23,10 +23,11 @@ use tokio::sync::{broadcast, mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
+use self::bluez::{Bluez, BluezError};
 use self::bus::News;
 use self::device::Device;
 use self::search::Search;
-use crate::config::GlassesConfig;
+use crate::config::{BluetoothConfig, GlassesConfig};
 use crate::daemon::MAX_WRITES;
 use crate::event_loop::Event;
 
@@ -41,6 +42,15 @@ struct Radio {
     adapter: watch::Receiver<Option<Adapter>>,
     news: broadcast::Sender<News>,
     search: Arc<Search>,
+    /// Name of the adapter that is wanted; empty for any.
+    wanted: String,
+}
+
+impl Radio {
+    /// Returns what of BlueZ btleplug does not offer.
+    async fn bluez(&self) -> Result<Bluez, BluezError> {
+        Bluez::open(&self.wanted).await
+    }
 }
 
 /// Running links.
@@ -54,22 +64,31 @@ pub struct Links {
 }
 
 /// Starts a link for each pair of glasses.
-pub fn spawn(glasses: &[(GlassesConfig, Profile)], events: &mpsc::Sender<Event>) -> Links {
+pub fn spawn(
+    config: &BluetoothConfig,
+    glasses: &[(GlassesConfig, Profile)],
+    events: &mpsc::Sender<Event>,
+) -> Links {
     let mut links = Links { writes: BTreeMap::new(), pauses: BTreeMap::new(), tasks: Vec::new() };
     if glasses.is_empty() {
         return links;
     }
     let (adapter, current) = watch::channel(None);
     let (news, _) = broadcast::channel(MAX_NEWS);
-    let radio = Radio { adapter: current, news: news.clone(), search: Arc::new(Search::default()) };
+    let radio = Radio {
+        adapter: current,
+        news: news.clone(),
+        search: Arc::new(Search::default()),
+        wanted: config.adapter.clone(),
+    };
     links.tasks.push(tokio::spawn(bus::watch(news.clone(), Arc::clone(&radio.search))));
-    links.tasks.push(tokio::spawn(keep_adapter(adapter, news)));
-    for (config, profile) in glasses {
+    links.tasks.push(tokio::spawn(keep_adapter(config.adapter.clone(), adapter, news)));
+    for (pair, profile) in glasses {
         let (writes, writes_in) = mpsc::channel(MAX_WRITES);
         let (pause, paused) = watch::channel(None);
-        links.pauses.insert(config.name.clone(), pause);
-        let device = Device::new(config, *profile, radio.clone(), events.clone());
-        links.writes.insert(config.name.clone(), writes);
+        links.pauses.insert(pair.name.clone(), pause);
+        let device = Device::new(pair, *profile, radio.clone(), events.clone());
+        links.writes.insert(pair.name.clone(), writes);
         links.tasks.push(tokio::spawn(device.run(writes_in, paused)));
     }
     links
@@ -77,10 +96,14 @@ pub fn spawn(glasses: &[(GlassesConfig, Profile)], events: &mpsc::Sender<Event>)
 
 /// Waits for an adapter, which outlives restarts of bluetoothd, and tells its news: its stream is read by one task
 /// only, for each reader has a queue of its own that grows without bound.
-async fn keep_adapter(current: watch::Sender<Option<Adapter>>, news: broadcast::Sender<News>) {
+async fn keep_adapter(
+    wanted: String,
+    current: watch::Sender<Option<Adapter>>,
+    news: broadcast::Sender<News>,
+) {
     let mut told = false;
     loop {
-        match adapter().await {
+        match adapter(&wanted).await {
             Ok(adapter) => {
                 if let Ok(mut events) = adapter.events().await {
                     let name = name(&adapter).await;
@@ -106,10 +129,24 @@ async fn keep_adapter(current: watch::Sender<Option<Adapter>>, news: broadcast::
     }
 }
 
-async fn adapter() -> Result<Adapter, String> {
+/// Finds the adapter that is wanted; else the first that has power, else the first.
+async fn adapter(wanted: &str) -> Result<Adapter, String> {
     let manager = Manager::new().await.map_err(|error| format!("no system bus: {error}"))?;
-    let adapters = manager.adapters().await.map_err(|error| format!("bluetoothd does not answer: {error}"))?;
-    adapters.into_iter().next().ok_or_else(|| "bluetoothd knows no adapter".to_owned())
+    let adapters =
+        manager.adapters().await.map_err(|error| format!("bluetoothd does not answer: {error}"))?;
+    let mut candidates = Vec::new();
+    for adapter in adapters {
+        let name = name(&adapter).await;
+        let has_power = adapter.adapter_state().await.is_ok_and(|state| state == CentralState::PoweredOn);
+        if wanted.is_empty() || name.split(' ').next() == Some(wanted) {
+            candidates.push((!has_power, name, adapter));
+        }
+    }
+    let first = candidates.into_iter().min_by(|(a, b, _), (c, d, _)| (a, b).cmp(&(c, d)));
+    first.map(|(_, _, adapter)| adapter).ok_or_else(|| match wanted {
+        "" => "bluetoothd knows no adapter".to_owned(),
+        _ => format!("bluetoothd knows no adapter {wanted}"),
+    })
 }
 
 async fn name(adapter: &Adapter) -> String {

@@ -100,7 +100,11 @@ impl Search {
     }
 
     /// Scans for a device.
-    pub(super) async fn heard(&self, adapter: &Adapter, wanted: &Wanted) -> Result<Taken<'_>, btleplug::Error> {
+    pub(super) async fn heard(
+        &self,
+        adapter: &Adapter,
+        wanted: &Wanted,
+    ) -> Result<Taken<'_>, btleplug::Error> {
         let _scanning = self.scan(adapter).await?;
         let found = tokio::time::timeout(SCAN, self.look(adapter, wanted)).await;
         found.unwrap_or(Err(btleplug::Error::DeviceNotFound))

@@ -32,8 +32,7 @@ pub use text::MAX_TEXT;
 use super::{Arm, Characteristic, DropReason, Events, MAX_VALUE};
 
 /// The characteristics of the left arm.
-pub const LEFT: [Characteristic; 2] =
-    [Characteristic::EvenTx(Arm::Left), Characteristic::EvenRx(Arm::Left)];
+pub const LEFT: [Characteristic; 2] = [Characteristic::EvenTx(Arm::Left), Characteristic::EvenRx(Arm::Left)];
 /// The characteristics of the right arm.
 pub const RIGHT: [Characteristic; 2] =
     [Characteristic::EvenTx(Arm::Right), Characteristic::EvenRx(Arm::Right)];
