@@ -197,14 +197,16 @@ impl Target {
         }
     }
 
-    /// Waits until the device is there.
+    /// Waits until the device is there, and linked to nobody: a link that ends would take the pairing along.
     async fn hear(&self, bluez: &Bluez) -> anyhow::Result<Known> {
         let look = async {
             loop {
-                let mut devices = bluez.devices().await?.into_iter();
-                let is_here = |device: &Known| device.rssi.is_some() || device.is_connected;
-                if let Some(device) = devices.find(|device| self.is(device) && is_here(device)) {
-                    return Ok::<_, BluezError>(device);
+                for device in bluez.devices().await?.into_iter().filter(|device| self.is(device)) {
+                    if device.is_connected {
+                        bluez.disconnect(&device).await;
+                    } else if device.rssi.is_some() {
+                        return Ok::<_, BluezError>(device);
+                    }
                 }
                 tokio::time::sleep(LOOK).await;
             }

@@ -22,7 +22,6 @@ from bumble.pairing import PairingConfig, PairingDelegate
 from bumble.transport import open_transport
 
 NAME = "OMI Glass"
-PACKETS_PER_S = 50
 CHUNK = 200
 Properties, Permissions = Characteristic.Properties, Characteristic.Permissions
 # What the codec can be read with.
@@ -64,10 +63,11 @@ class Wearer(PairingDelegate):
 
 
 class Glasses:
-    def __init__(self, device: Device, photo: bytes, guard: Permissions):
+    def __init__(self, device: Device, photo: bytes, guard: Permissions, packets_per_s: int):
         self.device, self.jpeg = device, photo
         self.connection, self.tasks, self.gone_at = None, [], 0.0
-        self.packet = 0
+        self.packet, self.packets_per_s = 0, packets_per_s
+        self.shooting, self.is_asked = None, False
         readable = Permissions.READABLE | guard
         notify, read, write = Properties.NOTIFY, Properties.READ, Properties.WRITE
         writable = Permissions.WRITEABLE
@@ -120,7 +120,7 @@ class Glasses:
                 frame = struct.pack("<HB", self.packet & 0xFFFF, 0) + self.packet.to_bytes(4, "little") * 20
                 await self.device.notify_subscriber(self.connection, self.audio, frame)
                 self.packet += 1
-            due += 1 / PACKETS_PER_S
+            due += 1 / self.packets_per_s
             await asyncio.sleep(max(0.0, due - time.monotonic()))
 
     async def shoot(self) -> None:
@@ -144,14 +144,24 @@ class Glasses:
             await queue.drain(self.connection.handle)
 
     def controlled(self, _, value: bytes) -> None:
+        """One photo at a time: who asks while one is sent gets the next one after it."""
         if value == b"\xff":
-            self.tasks.append(asyncio.ensure_future(self.shoot()))
+            self.is_asked = True
+            if self.shooting is None or self.shooting.done():
+                self.shooting = asyncio.ensure_future(self.shoot_while_asked())
+                self.tasks.append(self.shooting)
+
+    async def shoot_while_asked(self) -> None:
+        while self.is_asked:
+            self.is_asked = False
+            await self.shoot()
 
 
 async def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("transport")
     parser.add_argument("--address", default="C0:11:22:33:44:55")
+    parser.add_argument("--packets", type=int, default=50, help="audio packets a second")
     parser.add_argument("--photo", default="/share/guest/photo.jpg")
     parser.add_argument("--security", default="none", choices=list(GUARDS))
     parser.add_argument("--passkey", type=int, default=123456)
@@ -167,7 +177,7 @@ async def main() -> None:
         device.pairing_config_factory = lambda _: PairingConfig(
             sc=True, mitm=is_guarded, bonding=True, delegate=Wearer(capability, arguments.passkey))
         with open(arguments.photo, "rb") as file:
-            glasses = Glasses(device, file.read(), GUARDS[arguments.security])
+            glasses = Glasses(device, file.read(), GUARDS[arguments.security], arguments.packets)
         loop, ended = asyncio.get_running_loop(), asyncio.Event()
         loop.add_signal_handler(signal.SIGUSR1, glasses.drop)
         loop.add_signal_handler(signal.SIGTERM, ended.set)

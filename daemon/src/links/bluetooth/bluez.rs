@@ -210,7 +210,8 @@ impl Bluez {
         paired
     }
 
-    async fn until_paired(&self, address: BDAddr, limit: Duration) -> Result<(), BluezError> {
+    /// Waits until a device is paired.
+    pub(super) async fn until_paired(&self, address: BDAddr, limit: Duration) -> Result<(), BluezError> {
         let look = async {
             while !self.find(address).await?.is_some_and(|device| device.is_paired) {
                 tokio::time::sleep(Duration::from_millis(100)).await;

@@ -24,9 +24,11 @@ use crate::event_loop::Event;
 /// BlueZ connects and reads the whole GATT table in under a second where the glasses answer; its own limit is 30 s.
 const CONNECT: Duration = Duration::from_secs(12);
 /// What a read or a write may take; a hung firmware lets BlueZ wait for 30 s.
-pub(super) const REQUEST: Duration = Duration::from_secs(5);
+pub(super) const REQUEST: Duration = Duration::from_secs(8);
 /// BlueZ' word for a request that needs a bond (`gatt-client.c`).
 const NOT_PAIRED: &str = "Not paired";
+/// How long BlueZ is given to pair by itself.
+const BY_ITSELF: Duration = Duration::from_secs(10);
 /// What the first of them may take: it may have to wait until keys are exchanged.
 const FIRST_REQUEST: Duration = Duration::from_secs(20);
 /// Glasses that say nothing for so long are asked for something.
@@ -303,8 +305,11 @@ async fn paired<T, R: Future<Output = Result<T, btleplug::Error>>>(
     let bond = async {
         let bluez = radio.bluez().await?;
         match bluez.find(peripheral.address()).await? {
-            Some(device) if !device.is_paired => bluez.pair(&device, FIRST_REQUEST).await,
-            _ => Ok(()),
+            Some(device) => match bluez.until_paired(device.address, BY_ITSELF).await {
+                Err(BluezError::Unanswered(..)) => bluez.pair(&device, FIRST_REQUEST).await,
+                other => other,
+            },
+            None => Ok(()),
         }
     };
     bond.await.map_err(Lost::PairingFailed)?;
