@@ -16,7 +16,7 @@ import time
 
 from bumble import hci
 from bumble.core import UUID, AdvertisingData
-from bumble.device import Device, DeviceConfiguration
+from bumble.device import AdvertisingEventProperties, AdvertisingParameters, Device, DeviceConfiguration
 from bumble.gatt import Characteristic, CharacteristicValue, Service
 from bumble.pairing import PairingConfig, PairingDelegate
 from bumble.transport import open_transport
@@ -62,18 +62,73 @@ class Wearer(PairingDelegate):
         return True
 
 
+class Link:
+    """A link to one central: what it hears and sees."""
+
+    def __init__(self, glasses: "Glasses", connection, address: hci.Address):
+        self.glasses, self.device, self.connection, self.address = glasses, glasses.device, connection, address
+        self.packet, self.shooting, self.is_asked = 0, None, False
+        self.tasks = [asyncio.ensure_future(self.speak())]
+
+    def end(self) -> None:
+        for task in self.tasks:
+            task.cancel()
+
+    async def speak(self) -> None:
+        due, audio = time.monotonic(), self.glasses.audio
+        while True:
+            if self.device.gatt_server.subscribers.get(self.connection, {}).get(audio.handle, b"\0")[0] & 1:
+                frame = struct.pack("<HB", self.packet & 0xFFFF, 0) + self.packet.to_bytes(4, "little") * 20
+                await self.device.notify_subscriber(self.connection, audio, frame)
+                self.packet += 1
+            due += 1 / self.glasses.packets_per_s
+            await asyncio.sleep(max(0.0, due - time.monotonic()))
+
+    def ask(self) -> None:
+        """One photo at a time: who asks while one is sent gets the next one after it."""
+        self.is_asked = True
+        if self.shooting is None or self.shooting.done():
+            self.shooting = asyncio.ensure_future(self.shoot_while_asked())
+            self.tasks.append(self.shooting)
+
+    async def shoot_while_asked(self) -> None:
+        while self.is_asked:
+            self.is_asked = False
+            await self.shoot()
+
+    async def shoot(self) -> None:
+        jpeg, chunk = self.glasses.jpeg, min(CHUNK, self.connection.att_mtu - 5)
+        # The first chunk has the orientation in the place of one byte.
+        values = [b"\0\0\0" + jpeg[: chunk - 1]]
+        rest = jpeg[chunk - 1 :]
+        values += [struct.pack("<H", at // chunk + 1) + rest[at : at + chunk] for at in range(0, len(rest), chunk)]
+        for number, value in enumerate([*values, b"\xff\xff"]):
+            await self.device.notify_subscriber(self.connection, self.glasses.photo, value)
+            if number % 8 == 7:
+                await self.drained()
+        await self.drained()
+        say("photo", len(jpeg))
+
+    async def drained(self) -> None:
+        """Lets what the controller has not sent yet go out."""
+        queue = self.device.host.get_data_packet_queue(self.connection.handle)
+        if queue:
+            await queue.drain(self.connection.handle)
+
+
 class Glasses:
-    def __init__(self, device: Device, photo: bytes, guard: Permissions, packets_per_s: int):
-        self.device, self.jpeg = device, photo
-        self.connection, self.tasks, self.gone_at = None, [], 0.0
-        self.packet, self.packets_per_s = 0, packets_per_s
-        self.shooting, self.is_asked = None, False
-        readable = Permissions.READABLE | guard
+    """One pair of glasses for each address, on one controller."""
+
+    def __init__(self, device: Device, addresses: list[str], jpeg: bytes, guard: Permissions, packets_per_s: int):
+        self.device, self.jpeg, self.packets_per_s = device, jpeg, packets_per_s
+        self.addresses = [hci.Address(address) for address in addresses]
+        self.links: dict[int, Link] = {}
+        self.gone_at = dict.fromkeys(self.addresses, 0.0)
+        readable, writable = Permissions.READABLE | guard, Permissions.WRITEABLE
         notify, read, write = Properties.NOTIFY, Properties.READ, Properties.WRITE
-        writable = Permissions.WRITEABLE
         self.audio = Characteristic(omi(1), notify | read, Permissions.READABLE, b"")
         self.photo = Characteristic(omi(5), notify | read, Permissions.READABLE, b"")
-        self.battery = Characteristic(UUID.from_16_bits(0x2A19), notify | read, Permissions.READABLE, bytes([87]))
+        battery = Characteristic(UUID.from_16_bits(0x2A19), notify | read, Permissions.READABLE, bytes([87]))
         control = CharacteristicValue(write=self.controlled)
         buzz = CharacteristicValue(write=lambda _, value: say("buzzes", value.hex()))
         answer = CharacteristicValue(write=lambda _, value: say("told", value.hex()))
@@ -88,86 +143,82 @@ class Glasses:
                     [Characteristic("CAB1AB96-2EA5-4F4D-BB56-874B72CFC984", write, writable, buzz)]),
             Service("7B1D0001-6C61-7373-642D-676C61737365",
                     [Characteristic("7B1D0002-6C61-7373-642D-676C61737365", write, writable, answer)]),
-            Service(UUID.from_16_bits(0x180F), [self.battery]),
+            Service(UUID.from_16_bits(0x180F), [battery]),
             Service(UUID.from_16_bits(0x180A),
                     [Characteristic(UUID.from_16_bits(0x2A26), read, Permissions.READABLE, b"2.3.2")]),
         ])
         device.on("connection", self.connected)
 
     def connected(self, connection) -> None:
-        self.connection = connection
-        say("connected")
-        connection.on("disconnection", self.disconnected)
+        # The virtual controller ends all advertising with the first link, and Bumble takes that for more links.
+        handle, address = connection.handle, connection.self_address
+        if handle in self.links:
+            return
+        say("connected", address)
+        link = self.links[handle] = Link(self, connection, address)
+
+        def disconnected(reason: int) -> None:
+            say("disconnected", address, reason)
+            link.end()
+            del self.links[handle]
+            self.gone_at[address] = time.monotonic()
+
+        connection.on("disconnection", disconnected)
         connection.on("pairing", lambda keys: say("paired"))
         connection.on("pairing_failure", lambda reason: say("pairing failed", reason))
-        self.tasks = [asyncio.ensure_future(self.speak())]
 
-    def disconnected(self, reason: int) -> None:
-        say("disconnected", reason)
-        self.connection, self.gone_at = None, time.monotonic()
-        for task in self.tasks:
-            task.cancel()
+    def controlled(self, connection, value: bytes) -> None:
+        if value == b"\xff":
+            self.links[connection.handle].ask()
 
     def drop(self) -> None:
-        if self.connection:
-            asyncio.ensure_future(self.connection.disconnect())
+        """Drops the link of the first pair."""
+        for link in self.links.values():
+            if link.address == self.addresses[0]:
+                asyncio.ensure_future(link.connection.disconnect())
 
-    async def speak(self) -> None:
-        due = time.monotonic()
-        while self.connection:
-            wants = (self.device.gatt_server.subscribers.get(self.connection) or {}).get(self.audio.handle, b"\0")[0] & 1
-            if wants:
-                frame = struct.pack("<HB", self.packet & 0xFFFF, 0) + self.packet.to_bytes(4, "little") * 20
-                await self.device.notify_subscriber(self.connection, self.audio, frame)
-                self.packet += 1
-            due += 1 / self.packets_per_s
-            await asyncio.sleep(max(0.0, due - time.monotonic()))
-
-    async def shoot(self) -> None:
-        connection = self.connection
-        chunk = min(CHUNK, connection.att_mtu - 5)
-        # The first chunk has the orientation in the place of one byte.
-        values = [b"\0\0\0" + self.jpeg[: chunk - 1]]
-        rest = self.jpeg[chunk - 1 :]
-        values += [struct.pack("<H", at // chunk + 1) + rest[at : at + chunk] for at in range(0, len(rest), chunk)]
-        for number, value in enumerate([*values, b"\xff\xff"]):
-            await self.device.notify_subscriber(connection, self.photo, value)
-            if number % 8 == 7:
-                await self.drained()
-        await self.drained()
-        say("photo", len(self.jpeg))
-
-    async def drained(self) -> None:
-        """Lets what the controller has not sent yet go out."""
-        queue = self.device.host.get_data_packet_queue(self.connection.handle) if self.connection else None
-        if queue:
-            await queue.drain(self.connection.handle)
-
-    def controlled(self, _, value: bytes) -> None:
-        """One photo at a time: who asks while one is sent gets the next one after it."""
-        if value == b"\xff":
-            self.is_asked = True
-            if self.shooting is None or self.shooting.done():
-                self.shooting = asyncio.ensure_future(self.shoot_while_asked())
-                self.tasks.append(self.shooting)
-
-    async def shoot_while_asked(self) -> None:
-        while self.is_asked:
-            self.is_asked = False
-            await self.shoot()
+    async def advertise(self, ended: asyncio.Event) -> None:
+        services = AdvertisingData.COMPLETE_LIST_OF_128_BIT_SERVICE_CLASS_UUIDS
+        told = bytes(AdvertisingData([(AdvertisingData.FLAGS, bytes([6])), (services, bytes(UUID(omi(0))))]))
+        name = bytes(AdvertisingData([(AdvertisingData.COMPLETE_LOCAL_NAME, NAME.encode())]))
+        legacy = AdvertisingEventProperties(is_connectable=True, is_scannable=True, is_legacy=True)
+        advertisers = {
+            address: await self.device.create_advertising_set(
+                AdvertisingParameters(legacy, 100, 100), address, told, name)
+            for address in self.addresses
+        }
+        say("advertises")
+        # The virtual controller reports one advertisement each time that advertising is turned on, a real one all the
+        # time; so it is turned on again and again while nobody is connected.
+        while not ended.is_set():
+            await asyncio.sleep(0.4)
+            for address, advertiser in advertisers.items():
+                has_link = any(link.address == address for link in self.links.values())
+                if has_link or time.monotonic() - self.gone_at[address] < 0.5:
+                    continue
+                for step in (advertiser.stop, advertiser.start):
+                    try:
+                        await step()
+                    except hci.HCI_Error:
+                        # It has ended by itself, or somebody connects at this moment.
+                        pass
+        # A virtual controller that is reset with a link leaves its peer believing in it for ever.
+        for link in list(self.links.values()):
+            await link.connection.disconnect()
 
 
 async def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("transport")
-    parser.add_argument("--address", default="C0:11:22:33:44:55")
+    parser.add_argument("--address", action="append", help="may be given for each of several pairs")
     parser.add_argument("--packets", type=int, default=50, help="audio packets a second")
     parser.add_argument("--photo", default="/share/guest/photo.jpg")
     parser.add_argument("--security", default="none", choices=list(GUARDS))
     parser.add_argument("--passkey", type=int, default=123456)
     arguments = parser.parse_args()
+    addresses = arguments.address or ["C0:11:22:33:44:55"]
     async with await open_transport(arguments.transport) as (source, sink):
-        settings = DeviceConfiguration(name=NAME, address=hci.Address(arguments.address))
+        settings = DeviceConfiguration(name=NAME, address=hci.Address(addresses[0]))
         device = Device.from_config_with_hci(settings, source, sink)
         capability = {
             "passkey": PairingDelegate.DISPLAY_OUTPUT_ONLY,
@@ -177,32 +228,13 @@ async def main() -> None:
         device.pairing_config_factory = lambda _: PairingConfig(
             sc=True, mitm=is_guarded, bonding=True, delegate=Wearer(capability, arguments.passkey))
         with open(arguments.photo, "rb") as file:
-            glasses = Glasses(device, file.read(), GUARDS[arguments.security], arguments.packets)
+            jpeg = file.read()
+        glasses = Glasses(device, addresses, jpeg, GUARDS[arguments.security], arguments.packets)
         loop, ended = asyncio.get_running_loop(), asyncio.Event()
         loop.add_signal_handler(signal.SIGUSR1, glasses.drop)
         loop.add_signal_handler(signal.SIGTERM, ended.set)
         await device.power_on()
-        services = AdvertisingData.COMPLETE_LIST_OF_128_BIT_SERVICE_CLASS_UUIDS
-        told = bytes(AdvertisingData([(AdvertisingData.FLAGS, bytes([6])), (services, bytes(UUID(omi(0))))]))
-        name = bytes(AdvertisingData([(AdvertisingData.COMPLETE_LOCAL_NAME, NAME.encode())]))
-        await device.start_advertising(advertising_data=told, scan_response_data=name,
-                                       advertising_interval_min=100, advertising_interval_max=100)
-        say("advertises")
-        advertiser = device.legacy_advertising_set or device.legacy_advertiser
-        # The virtual controller reports one advertisement each time that advertising is turned on, a real one all the
-        # time; so it is turned on again and again while nobody is connected.
-        while not ended.is_set():
-            await asyncio.sleep(0.4)
-            if glasses.connection is None and time.monotonic() - glasses.gone_at > 0.5:
-                for step in (advertiser.stop, advertiser.start):
-                    try:
-                        await step()
-                    except hci.HCI_Error:
-                        # It has ended by itself, or somebody connects at this moment.
-                        pass
-        # A virtual controller that is reset with a link leaves its peer believing in it for ever.
-        if glasses.connection:
-            await glasses.connection.disconnect()
+        await glasses.advertise(ended)
 
 
 asyncio.run(main())

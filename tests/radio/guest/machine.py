@@ -95,10 +95,10 @@ class Worn:
 
 
 class Glasses(Program):
-    """Glasses on a controller of their own."""
+    """Glasses on the second controller. btvirt mixes links up that are to more than one controller."""
 
-    def __init__(self, worn: Worn = Worn(), controller: int = 1, *options: str):
-        command = ["python3", "/share/glasses.py", f"hci-socket:{controller}", "--address", worn.address, *options]
+    def __init__(self, *options: str):
+        command = ["python3", "/share/glasses.py", "hci-socket:1", *options]
         super().__init__("glasses", *command)
         until("the glasses advertise", lambda: "advertises" in self.text())
 

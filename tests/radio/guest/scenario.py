@@ -117,13 +117,13 @@ def bonding() -> None:
 def just_works() -> None:
     """The daemon pairs by itself, and again when the glasses have forgotten it."""
     worn = Worn()
-    glasses, gateway = Glasses(worn, 1, *QUIET, "--security", "just-works"), Gateway(worn)
+    glasses, gateway = Glasses(*QUIET, "--security", "just-works"), Gateway(worn)
     say(f"figure: just works: first frame after {gateway.more_frames('frames of paired glasses'):.1f} s")
     until("the glasses are paired", lambda: glasses.count("paired") == 1)
     bonded(glasses, gateway, worn)
     glasses.end()
     say("the glasses are reset: they have forgotten their bond")
-    glasses = Glasses(worn, 1, *QUIET, "--security", "just-works")
+    glasses = Glasses(*QUIET, "--security", "just-works")
     took = gateway.more_frames("frames of glasses that have forgotten their bond", 2 * PATIENCE_S)
     say(f"figure: forgotten bond: frames flow again after {took:.1f} s")
     glasses.end()
@@ -133,7 +133,7 @@ def just_works() -> None:
 def by_hand(security: str, address: str, typed: str) -> None:
     """A person pairs, with numbers; nothing flows before."""
     worn = Worn(address=address, pairing="by-hand")
-    glasses, gateway = Glasses(worn, 1, *QUIET, "--security", security), Gateway(worn)
+    glasses, gateway = Glasses(*QUIET, "--address", address, "--security", security), Gateway(worn)
     until("the status asks for pairing", lambda: "glassd pair worn" in (gateway.link().get("last_loss") or ""))
     if gateway.count("frames"):
         raise Broken("frames flow without a bond")
@@ -163,7 +163,8 @@ def bonded(glasses: Glasses, gateway: Gateway, worn: Worn) -> None:
 def two_glasses() -> None:
     """Each pair has its own link, and one that comes and goes is nothing to the other."""
     left, right = Worn("left"), Worn("right", "C0:11:22:33:44:66")
-    one, _, gateway = Glasses(left, 1, *QUIET), Glasses(right, 2, *QUIET), Gateway(left, right)
+    glasses = Glasses(*QUIET, "--address", left.address, "--address", right.address)
+    gateway = Gateway(left, right)
     for name in ("left", "right"):
         took = until(f"the first frame of {name}", lambda: gateway.link(name).get("first_frame_ms"), 2 * PATIENCE_S)
         say(f"figure: {name}: first frame within {took:.1f} s")
@@ -171,7 +172,7 @@ def two_glasses() -> None:
     lost, sent = gateway.count("audio_lost"), gateway.link("right")["notifications"]
     for _ in range(3):
         again = gateway.link("left")["connections"] + 1
-        one.drop()
+        glasses.drop()
         until("the left ones are back", lambda: gateway.link("left").get("connections") == again)
         until("their first frame", lambda: gateway.link("left").get("first_frame_ms"))
     if gateway.link("right")["connections"] != connections:
