@@ -19,7 +19,7 @@ pub use self::counters::{Counter, Counters};
 pub use self::io::{DeviceFacts, Frame, FrameFailure, Input, Notice, Output, Probe, Settings, Urgency};
 
 use self::effects::Effects;
-use self::glasses::{Session, Surroundings, Trigger};
+use self::glasses::{Session, Surroundings};
 use self::lifecycle::Query;
 use crate::ids::{FrameId, GlassesId, QueryId};
 use crate::query::Source;
@@ -95,14 +95,9 @@ impl Gateway {
                 });
             }
             Input::Notification { glasses, characteristic, value } => {
-                let trigger = self.with_glasses(&glasses, Missing::Count, |session, around, effects| {
-                    session.handle_notification(characteristic, &value, around, effects)
+                self.with_glasses(&glasses, Missing::Count, |session, around, effects| {
+                    session.handle_notification(characteristic, &value, around, effects);
                 });
-                if let Some(Some(Trigger::Button)) = trigger {
-                    let query = QueryId(self.rng.next_u64());
-                    let text = self.settings.button_question.clone();
-                    self.handle_ask(query, Some(glasses), &text, Source::Button);
-                }
             }
             Input::Frame { glasses, jpeg, orientation } => {
                 self.with_glasses(&glasses, Missing::Add, |session, around, effects| {
@@ -191,8 +186,20 @@ impl Gateway {
         for session in self.glasses.values_mut() {
             session.handle_timeout(&around, &mut self.effects);
         }
+        self.handle_buttons();
         self.handle_due_queries();
         self.publish_due();
+    }
+
+    /// Asks what the button asks, once for each pair of glasses on which it was pressed.
+    fn handle_buttons(&mut self) {
+        let pressed =
+            self.glasses.iter_mut().filter_map(|(id, session)| session.take_press().then(|| id.clone()));
+        for glasses in pressed.collect::<Vec<_>>() {
+            let query = QueryId(self.rng.next_u64());
+            let text = self.settings.button_question.clone();
+            self.handle_ask(query, Some(glasses), &text, Source::Button);
+        }
     }
 
     fn with_glasses<T>(

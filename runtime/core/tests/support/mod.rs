@@ -9,12 +9,15 @@ use glassd_core::gateway::{
     Counter, Frame, FrameFailure, Gateway, Input, Notice, Output, Probe, Settings, Urgency,
 };
 use glassd_core::link::answer_text::{self, Kind};
-use glassd_core::link::{Characteristic, Orientation, Profile, omi};
+use glassd_core::link::{Characteristic, Orientation, Profile, Write, omi};
 use glassd_core::query::{Answered, Source, Stage, StoredQuery};
 use glassd_core::wire::{AnswerMessage, Encoding, Outcome, QueryMessage, VERSION};
 use glassd_core::{BoundingBox, GlassesId, Object, QueryId, Scene, Timestamp, Vocabulary};
 
 pub const START: Timestamp = Timestamp::from_secs(1_700_000_000);
+
+/// What glasses notify when they are written to.
+pub type Device = Box<dyn FnMut(&Write) -> Vec<(Characteristic, Vec<u8>)>>;
 
 /// The world around the gateway.
 pub struct World {
@@ -42,6 +45,10 @@ pub struct World {
     /// Frames that were given to models that hang.
     pub looked_at: Vec<Frame>,
     pub models_hang: bool,
+    /// Other glasses than Omi's: what they answer to a write, at once.
+    pub device: Option<Device>,
+    /// All that was written, and when.
+    pub writes: Vec<(Timestamp, Write)>,
 }
 
 pub fn glasses(name: &str) -> GlassesId {
@@ -101,11 +108,16 @@ impl World {
             urgencies: Vec::new(),
             looked_at: Vec::new(),
             models_hang: false,
+            device: None,
+            writes: Vec::new(),
         }
     }
 
     pub fn connect(&mut self, name: &str) {
-        let profile = Profile::Omi(omi::Firmware::from_revision("2.3.2"));
+        self.connect_as(name, Profile::Omi(omi::Firmware::from_revision("2.3.2")));
+    }
+
+    pub fn connect_as(&mut self, name: &str, profile: Profile) {
         self.handle(Input::GlassesConnected { glasses: glasses(name), profile, device_fps_limit: None });
     }
 
@@ -170,7 +182,20 @@ impl World {
 
     fn perform(&mut self, output: Output) -> Vec<Input> {
         match output {
-            Output::Write { glasses, write } => self.written(&glasses, write.characteristic, &write.value),
+            Output::Write { glasses, write } => {
+                self.writes.push((self.now, write.clone()));
+                match &mut self.device {
+                    Some(device) => device(&write)
+                        .into_iter()
+                        .map(|(characteristic, value)| Input::Notification {
+                            glasses: glasses.clone(),
+                            characteristic,
+                            value,
+                        })
+                        .collect(),
+                    None => self.written(&glasses, write.characteristic, &write.value),
+                }
+            }
             Output::Probe(frame) => vec![Input::Probed { frame: frame.id, result: self.probe.clone() }],
             Output::Perceive { frame, urgency } => {
                 self.urgencies.push(urgency);

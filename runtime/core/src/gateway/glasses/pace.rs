@@ -18,37 +18,46 @@ const CAPTURE_TIMEOUT: Duration = Duration::from_secs(7);
 impl Session {
     pub(in crate::gateway) fn poll_timeout(&self) -> Option<Timestamp> {
         let connection = self.connection.as_ref()?;
-        let capture = match connection.requested_at {
+        connection.protocol.poll_timeout().into_iter().chain(self.capture_due()).min()
+    }
+
+    /// Returns when the next photo is due, or the one that was asked for is overdue; `None` without a camera.
+    fn capture_due(&self) -> Option<Timestamp> {
+        let shortest = self.camera()?.shortest_interval;
+        let connection = self.connection.as_ref()?;
+        let wanted = match connection.requested_at {
             Some(requested_at) => requested_at + CAPTURE_TIMEOUT,
             None => connection.next_capture,
         };
-        connection.protocol.poll_timeout().into_iter().chain([capture]).min()
+        // A trigger or a lost photo wants the next one at once; the camera may not.
+        let allowed = connection.asked_at.map(|at| at + shortest);
+        Some(allowed.map_or(wanted, |allowed| wanted.max(allowed)))
     }
 
     /// Asks for the next photo when it is due, and again when one got lost.
     pub(in crate::gateway) fn handle_timeout(&mut self, around: &Surroundings<'_>, effects: &mut Effects) {
+        self.handle_link_timeout(around, effects);
         let interval = self.interval();
-        if let Some(connection) = &mut self.connection {
-            connection.protocol.handle_timeout(around.now);
-        }
-        self.send(effects);
+        let due = self.capture_due();
         let Some(connection) = &mut self.connection else { return };
-        if let Some(requested_at) = connection.requested_at {
-            if around.now < requested_at + CAPTURE_TIMEOUT {
-                return;
-            }
-            effects.count(Counter::FramesDropped("never_arrived"));
+        let Some(due) = due else {
+            // Nobody will send what was asked for before it was known that there is no camera.
             connection.requested_at = None;
-            connection.next_capture = around.now;
-        }
-        if around.now < connection.next_capture {
             return;
+        };
+        if around.now < due {
+            return;
+        }
+        if connection.requested_at.take().is_some() {
+            effects.count(Counter::FramesDropped("never_arrived"));
+            connection.next_capture = around.now;
         }
         // Paced from the moment it was due, so that the mean rate is the wanted one.
         let late = around.now.since(connection.next_capture);
         connection.next_capture = around.now + interval.saturating_sub(late.min(interval / 2));
         connection.requested_at = Some(around.now);
-        self.command(&LinkCommand::TakePhoto, around.now, effects);
+        connection.asked_at = Some(around.now);
+        self.command(&LinkCommand::TakePhoto, around, effects);
     }
 
     fn interval(&self) -> Duration {
@@ -65,7 +74,7 @@ impl Session {
             user_active: active,
             motion: self.motion,
             thermal_fps_limit: around.facts.thermal_fps_limit,
-            device_fps_limit: connection.and_then(|c| c.device_fps_limit),
+            device_fps_limit: self.device_fps_limit(),
             link_fps_limit: connection
                 .and_then(|c| c.transfer_seconds)
                 .map(|seconds| 1.0 / seconds.max(0.01)),
@@ -76,6 +85,18 @@ impl Session {
             effects.notice(Notice::FrameRate { glasses: self.id.clone(), decision: decision.clone() });
         }
         self.rate = Some(decision);
+    }
+
+    /// Returns the photos a second that the device can take, or its protocol allows, whichever are fewer.
+    fn device_fps_limit(&self) -> Option<f32> {
+        let device = self.connection.as_ref().and_then(|c| c.device_fps_limit);
+        device.into_iter().chain(self.protocol_fps_limit()).min_by(f32::total_cmp)
+    }
+
+    /// Returns the photos a second that the protocol allows; `None` where it does not say.
+    fn protocol_fps_limit(&self) -> Option<f32> {
+        let shortest = self.camera()?.shortest_interval;
+        (!shortest.is_zero()).then(|| 1.0 / shortest.as_secs_f32())
     }
 
     /// Returns the wanted frame rate with its reasons.

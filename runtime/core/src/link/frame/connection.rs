@@ -211,7 +211,7 @@ impl Connection {
 
 impl Protocol for Connection {
     fn handle_connected(&mut self, now: Timestamp) {
-        self.battery_due = now;
+        *self = Self { battery_due: now, ..Self::new(self.settings) };
         self.restart(now);
     }
 

@@ -52,6 +52,7 @@ impl Protocol for Connection {
     /// Sets the clock: firmware with a storage stamps its records with it. Other firmware has no such characteristic.
     fn handle_connected(&mut self, now: Timestamp) {
         self.decoder.handle_disconnect();
+        self.writes.clear();
         self.drain.handle_connected();
         let seconds = u32::try_from(now.as_secs()).unwrap_or(u32::MAX);
         let value = seconds.to_le_bytes().to_vec();
@@ -101,8 +102,10 @@ impl Protocol for Connection {
     }
 
     fn abilities(&self) -> Abilities {
+        // The pendants tell their features and have no camera; OmiGlass tells none (`omiGlass/firmware/src/app.cpp`).
+        let camera = CameraAbilities { shortest_interval: Duration::ZERO, is_adjustable: false };
         Abilities {
-            camera: Some(CameraAbilities { shortest_interval: Duration::ZERO, is_adjustable: false }),
+            camera: self.features.is_none().then_some(camera),
             microphone: true,
             display: true,
             haptics: self.features.is_none_or(Features::has_haptics),
