@@ -1,5 +1,6 @@
 //! Every side effect of the daemon, in one struct: what the core's outputs become.
 
+mod glasses;
 mod requests;
 
 use std::collections::BTreeMap;
@@ -242,6 +243,12 @@ impl Io {
                 let why = decision.reasons.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
                 tracing::debug!(%glasses, fps = decision.value.fps, why, "the frame rate changed");
             }
+            Notice::Camera { glasses, decision } => {
+                self.state.state_changed = true;
+                let why = decision.reasons.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+                let value = decision.value;
+                tracing::debug!(%glasses, longest_side = value.longest_side, quality = value.quality, why, "the camera is set");
+            }
             Notice::FrameArrived { glasses, frame, bytes, transfer } => {
                 tracing::trace!(%glasses, frame = frame.0, bytes, ?transfer, "a frame arrived");
                 if !transfer.is_zero() {
@@ -284,19 +291,8 @@ impl Io {
 
     /// State for people and for the topic `state`.
     fn describe(&self, gateway: &Gateway) -> serde_json::Value {
-        let glasses: serde_json::Map<_, _> = gateway
-            .glasses()
-            .map(|g| {
-                let state = json!({
-                    "connected": g.connected,
-                    "battery": g.battery,
-                    "fps": g.rate.map(|rate| (f64::from(rate.value.fps) * 10.0).round() / 10.0),
-                    "mode": g.rate.map(|rate| rate.value.mode),
-                    "why": g.rate.map(|rate| rate.reasons.iter().map(ToString::to_string).collect::<Vec<_>>()),
-                });
-                (g.id.to_string(), state)
-            })
-            .collect();
+        let glasses: serde_json::Map<_, _> =
+            gateway.glasses().map(|glasses| (glasses.id.to_string(), glasses::describe(&glasses))).collect();
         json!({
             "version": env!("CARGO_PKG_VERSION"),
             "privacy": gateway.privacy(),

@@ -167,3 +167,102 @@ fn a_frame_that_comes_back_is_told_nothing_of_the_link_before() {
     air.wait(SECOND);
     assert_eq!(air.take_writes(), frame().take_writes());
 }
+
+/// Writes of a type of the open profile, without the number of the request.
+fn told(world: &World, kind: u8) -> Vec<Vec<u8>> {
+    let values = world.writes.iter().map(|(_, write)| &write.value);
+    values.filter(|value| value[0] == kind).map(|value| value[2..].to_vec()).collect()
+}
+
+/// A photo of 10 kB that comes in pieces after so long an exposure.
+fn send_photo(world: &mut World, number: u8, exposure: Duration, transfer: Duration) {
+    let jpeg = [7; 10_000];
+    let pieces = jpeg.chunks(200).zip(0_u16..);
+    world.run(exposure);
+    let checksum = crc32fast::hash(&jpeg).to_le_bytes();
+    let start = [&[0x03, number][..], &10_000_u32.to_le_bytes(), &[200, 0], &checksum, &[0; 9]].concat();
+    world.notify("amber", Characteristic::OpenData, &start);
+    for (piece, index) in pieces {
+        let chunk = [&[0x04, number][..], &index.to_le_bytes(), piece].concat();
+        world.notify("amber", Characteristic::OpenData, &chunk);
+        if index < 49 {
+            world.run(transfer / 49);
+        }
+    }
+}
+
+#[test]
+fn the_photos_that_omiglass_takes_by_itself_are_stopped() {
+    let mut world = World::new(|_| {});
+    world.connect("amber");
+    world.run(SECOND);
+    let control = |(_, write): &(Timestamp, Write)| {
+        (write.characteristic == Characteristic::PhotoControl).then(|| write.value[0])
+    };
+    let control: Vec<_> = world.writes.iter().filter_map(control).collect();
+    assert_eq!(control[..2], [0, 0xFF], "they are stopped, then the first one is asked for");
+    assert!(control[2..].iter().all(|value| *value == 0xFF), "{control:?}");
+    let state = world.gateway.glasses().next().unwrap();
+    let camera = state.abilities.unwrap().camera.unwrap();
+    assert_eq!((camera.own_interval, camera.is_adjustable), (Some(30 * SECOND), false));
+    assert_eq!(state.camera, None);
+}
+
+#[test]
+fn a_camera_is_set_before_its_first_photo_and_again_when_the_decision_changes() {
+    let mut world = World::new(|_| {});
+    let mut device = open_glasses(0);
+    // Photos come when the test sends them.
+    world.device = Some(Box::new(move |write| device(write).into_iter().take(1).collect()));
+    world.connect_as("amber", Profile::Open);
+    let kinds: Vec<_> = world.writes.iter().map(|(_, write)| write.value[0]).collect();
+    assert_eq!(kinds, [0x40, 0x42, 0x43]);
+    assert_eq!(told(&world, 0x42), [[0x00, 0x02, 75]], "512 px, and the quality of half a battery");
+    // 3 to 5 kB a second; what the exposure takes is not the link's.
+    for number in 1..=10 {
+        send_photo(&mut world, number, SECOND, (if number % 2 == 0 { 2 } else { 3 }) * SECOND);
+    }
+    assert_eq!(told(&world, 0x42)[1..], [[0x40, 0x01, 60]], "the nearest to 192 px that there is, once");
+    let state = world.gateway.glasses().next().unwrap();
+    assert_eq!(state.limits.link_bytes_per_second, Some(4_500));
+    assert!(state.camera.unwrap().is_because("smallest"), "{:?}", state.camera);
+    world.handle(Input::GlassesDisconnected { glasses: glasses("amber") });
+    world.connect_as("amber", Profile::Open);
+    assert_eq!(told(&world, 0x42)[2..], [[0x00, 0x02, 75]], "another link may be another");
+}
+
+#[test]
+fn small_values_between_the_pieces_of_a_photo_are_not_the_link_s_measure() {
+    let mut world = World::new(|_| {});
+    let mut device = open_glasses(0);
+    world.device = Some(Box::new(move |write| device(write).into_iter().take(1).collect()));
+    world.connect_as("amber", Profile::Open);
+    for number in 1..=3 {
+        // Audio goes on while the camera exposes.
+        for _ in 0..50 {
+            world.notify("amber", Characteristic::OpenData, &[&[0x0A][..], &[0; 12]].concat());
+            world.run(SECOND / 50);
+        }
+        send_photo(&mut world, number, Duration::ZERO, SECOND);
+    }
+    let state = world.gateway.glasses().next().unwrap();
+    assert_eq!(state.limits.link_bytes_per_second, Some(10_000));
+}
+
+#[test]
+fn a_photo_that_nobody_asked_for_is_not_the_link_s_measure() {
+    let mut world = World::new(|_| {});
+    let mut device = open_glasses(0);
+    world.device = Some(Box::new(move |write| device(write).into_iter().take(1).collect()));
+    world.connect_as("amber", Profile::Open);
+    // One photo a second, from the second one on.
+    world.notify("amber", Characteristic::OpenData, &[0x09, 10]);
+    send_photo(&mut world, 100, Duration::ZERO, SECOND / 2);
+    for number in 0..5 {
+        send_photo(&mut world, 2 * number, Duration::ZERO, SECOND / 2);
+        send_photo(&mut world, 2 * number + 1, Duration::ZERO, SECOND / 10);
+        world.run(2 * SECOND / 5);
+    }
+    let state = world.gateway.glasses().next().unwrap();
+    assert_eq!(state.limits.link_bytes_per_second, Some(20_000));
+}

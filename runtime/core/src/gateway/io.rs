@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use glassd_policies::{Compression, Decision, FrameRate, Policies, Privacy};
+use glassd_policies::{CameraSettings, Compression, Decision, FrameRate, Policies, Privacy};
 
 use crate::ids::{FrameId, GlassesId, QueryId};
 use crate::link::{Characteristic, Orientation, Profile, Write};
@@ -307,6 +307,13 @@ pub enum Notice {
         glasses: GlassesId,
         /// To what, and why.
         decision: Decision<FrameRate>,
+    },
+    /// The camera is set otherwise, and why.
+    Camera {
+        /// Whose.
+        glasses: GlassesId,
+        /// To what, and why.
+        decision: Decision<CameraSettings>,
     },
     /// A frame arrived whole.
     FrameArrived {

@@ -11,7 +11,7 @@ mod uplink;
 
 use std::collections::{BTreeMap, VecDeque};
 
-use glassd_policies::{Decision, FrameRate, Privacy, TokenBucket};
+use glassd_policies::{CameraSettings, Decision, FrameRate, Privacy, TokenBucket};
 use rand::{RngCore, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -22,6 +22,7 @@ use self::effects::Effects;
 use self::glasses::{Session, Surroundings};
 use self::lifecycle::Query;
 use crate::ids::{FrameId, GlassesId, QueryId};
+use crate::link::Abilities;
 use crate::query::Source;
 use crate::time::Timestamp;
 
@@ -170,13 +171,16 @@ impl Gateway {
         self.privacy
     }
 
-    /// Returns each pair of glasses: whether it is connected, its battery and its wanted frame rate.
+    /// Returns each pair of glasses: whether it is connected, what it has, and how its photos are taken.
     pub fn glasses(&self) -> impl Iterator<Item = GlassesState<'_>> {
         self.glasses.iter().map(|(id, session)| GlassesState {
             id,
             connected: session.is_connected(),
             battery: session.battery,
             rate: session.rate(),
+            abilities: session.abilities(),
+            camera: session.camera_settings(),
+            limits: session.limits(),
         })
     }
 
@@ -247,4 +251,23 @@ pub struct GlassesState<'a> {
     pub battery: Option<u8>,
     /// The wanted frame rate, with its reasons.
     pub rate: Option<&'a Decision<FrameRate>>,
+    /// What it has, as far as is known by now; `None` while it is away.
+    pub abilities: Option<Abilities>,
+    /// How it was told to take photos, and why; `None` where that cannot be told.
+    pub camera: Option<&'a Decision<CameraSettings>>,
+    /// What limits its photos.
+    pub limits: Limits,
+}
+
+/// What limits the photos of a pair of glasses; each `None` where it is not known or there is none.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Limits {
+    /// Photos a second that the device can take.
+    pub device_fps: Option<f32>,
+    /// Photos a second that the protocol allows.
+    pub protocol_fps: Option<f32>,
+    /// Photos a second that the link carried lately.
+    pub link_fps: Option<f32>,
+    /// What the link carries while a photo comes, in bytes a second.
+    pub link_bytes_per_second: Option<u64>,
 }

@@ -249,7 +249,7 @@ impl World {
 
     fn written(&mut self, id: &GlassesId, characteristic: Characteristic, value: &[u8]) -> Vec<Input> {
         match characteristic {
-            Characteristic::PhotoControl => {
+            Characteristic::PhotoControl if value == [0xFF] => {
                 *self.photos_asked.entry(id.clone()).or_default() += 1;
                 if !self.cameras_work {
                     return Vec::new();

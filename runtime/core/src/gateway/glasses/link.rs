@@ -1,10 +1,11 @@
 //! The link of a pair of glasses: begun, listened to, talked over, lost.
 
+use super::camera::{Camera, Goodput};
 use super::{Connection, Session, Surroundings};
 use crate::gateway::counters::Counter;
 use crate::gateway::effects::Effects;
 use crate::gateway::io::{Notice, Output};
-use crate::link::{ButtonEvent, CameraAbilities, Characteristic, LinkCommand, LinkEvent, Profile};
+use crate::link::{Abilities, ButtonEvent, CameraAbilities, Characteristic, LinkCommand, LinkEvent, Profile};
 
 impl Session {
     /// Begins a link. Glasses that are known go on with the protocol that they had: it begins the conversation anew.
@@ -28,8 +29,14 @@ impl Session {
             asked_at: None,
             next_capture: around.now,
             transfer_seconds: None,
+            goodput: Goodput::default(),
+            camera: Camera::default(),
         });
         self.settle(around, effects);
+        if self.camera().is_some_and(|camera| camera.own_interval.is_some()) {
+            // Photos that nobody asked for would stand in the way of those that are.
+            self.command(&LinkCommand::StopPhotos, around, effects);
+        }
         effects.notice(Notice::Connected(self.id.clone()));
         for (kind, query, text) in std::mem::take(&mut self.undelivered) {
             self.tell(kind, query, &text, around, effects);
@@ -54,9 +61,14 @@ impl Session {
         self.connection.is_some()
     }
 
+    /// Returns what the glasses have, as far as is known by now; `None` while they are away.
+    pub(in crate::gateway) fn abilities(&self) -> Option<Abilities> {
+        self.connection.as_ref().map(|connection| connection.protocol.abilities())
+    }
+
     /// Returns what the camera can be told; `None` where there is none, as far as is known by now.
     pub(super) fn camera(&self) -> Option<CameraAbilities> {
-        self.connection.as_ref()?.protocol.abilities().camera
+        self.abilities()?.camera
     }
 
     /// Takes a notification.
@@ -73,6 +85,7 @@ impl Session {
         };
         effects.count(Counter::Notifications);
         effects.counters.add(Counter::NotificationBytes, value.len() as u64);
+        connection.goodput.handle_notification(value.len(), around.now);
         connection.protocol.handle_notification(characteristic, value, around.now);
         self.settle(around, effects);
     }

@@ -1,5 +1,6 @@
-//! One pair of glasses: its [link](link), its [camera's pace](pace), [what it looks at](frames).
+//! One pair of glasses: its [link](link), its camera's [settings](camera) and [pace](pace), [what it looks at](frames).
 
+mod camera;
 mod frames;
 mod link;
 mod pace;
@@ -9,6 +10,7 @@ use std::time::Duration;
 
 use glassd_policies::{Decision, FrameRate, Policies};
 
+use self::camera::{Camera, Goodput};
 use super::counters::Counter;
 use super::effects::Effects;
 use super::io::{DeviceFacts, Frame};
@@ -59,6 +61,8 @@ struct Connection {
     next_capture: Timestamp,
     /// Mean seconds a photo takes over the link.
     transfer_seconds: Option<f32>,
+    goodput: Goodput,
+    camera: Camera,
 }
 
 /// What everything here is decided with.

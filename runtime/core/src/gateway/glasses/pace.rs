@@ -1,10 +1,15 @@
 //! How often the camera of a pair of glasses takes a photo, and when the next one is due.
+//!
+//! The gateway asks for each photo, of all glasses. The open profile could also be told an interval; but Frame has no
+//! such command, OmiGlass heeds no number, and a photo that comes by itself is as old as the link made it. That of one
+//! that was asked for is known, the next one waits until it has come, and a question gets one at once.
 
 use std::time::Duration;
 
 use glassd_policies::{Decision, FrameRate, FrameRateFacts};
 
 use super::{Session, Surroundings};
+use crate::gateway::Limits;
 use crate::gateway::counters::Counter;
 use crate::gateway::effects::Effects;
 use crate::gateway::io::Notice;
@@ -37,6 +42,8 @@ impl Session {
     /// Asks for the next photo when it is due, and again when one got lost.
     pub(in crate::gateway) fn handle_timeout(&mut self, around: &Surroundings<'_>, effects: &mut Effects) {
         self.handle_link_timeout(around, effects);
+        // Before a photo is asked for, so that it is taken so.
+        self.decide_camera(around, effects);
         let interval = self.interval();
         let due = self.capture_due();
         let Some(connection) = &mut self.connection else { return };
@@ -56,6 +63,7 @@ impl Session {
         let late = around.now.since(connection.next_capture);
         connection.next_capture = around.now + interval.saturating_sub(late.min(interval / 2));
         connection.requested_at = Some(around.now);
+        connection.goodput.begin();
         connection.asked_at = Some(around.now);
         self.command(&LinkCommand::TakePhoto, around, effects);
     }
@@ -67,17 +75,13 @@ impl Session {
 
     pub(super) fn decide_rate(&mut self, around: &Surroundings<'_>, effects: &mut Effects) {
         let active = self.is_active(around.now);
-        let connection = self.connection.as_ref();
         let facts = FrameRateFacts {
-            // Glasses that do not tell their battery are taken as half full.
-            battery: self.battery.unwrap_or(50),
+            battery: self.known_battery(),
             user_active: active,
             motion: self.motion,
             thermal_fps_limit: around.facts.thermal_fps_limit,
             device_fps_limit: self.device_fps_limit(),
-            link_fps_limit: connection
-                .and_then(|c| c.transfer_seconds)
-                .map(|seconds| 1.0 / seconds.max(0.01)),
+            link_fps_limit: self.link_fps_limit(),
         };
         let previous = self.rate.as_ref().map(|decision| decision.value);
         let decision = around.policies.frame_rate.decide(&facts, previous);
@@ -97,6 +101,28 @@ impl Session {
     fn protocol_fps_limit(&self) -> Option<f32> {
         let shortest = self.camera()?.shortest_interval;
         (!shortest.is_zero()).then(|| 1.0 / shortest.as_secs_f32())
+    }
+
+    /// Returns the photos a second that the link carried lately.
+    fn link_fps_limit(&self) -> Option<f32> {
+        let seconds = self.connection.as_ref()?.transfer_seconds?;
+        Some(1.0 / seconds.max(0.01))
+    }
+
+    /// Glasses that do not tell their battery are taken as half full.
+    pub(super) fn known_battery(&self) -> u8 {
+        self.battery.unwrap_or(50)
+    }
+
+    /// Returns what limits the photos.
+    pub(in crate::gateway) fn limits(&self) -> Limits {
+        let connection = self.connection.as_ref();
+        Limits {
+            device_fps: connection.and_then(|c| c.device_fps_limit),
+            protocol_fps: self.protocol_fps_limit(),
+            link_fps: self.link_fps_limit(),
+            link_bytes_per_second: connection.and_then(|c| c.goodput.bytes_per_second()),
+        }
     }
 
     /// Returns the wanted frame rate with its reasons.

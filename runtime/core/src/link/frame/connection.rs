@@ -284,7 +284,11 @@ impl Protocol for Connection {
 
     fn abilities(&self) -> Abilities {
         Abilities {
-            camera: Some(CameraAbilities { shortest_interval: Duration::ZERO, is_adjustable: true }),
+            camera: Some(CameraAbilities {
+                shortest_interval: Duration::ZERO,
+                is_adjustable: true,
+                own_interval: None,
+            }),
             microphone: true,
             display: true,
             haptics: false,

@@ -11,6 +11,10 @@ use super::storage::Drain;
 use super::{Decoder, Features, Firmware, encode};
 use crate::time::Timestamp;
 
+/// OmiGlass takes photos so often from its boot on, whatever interval it is told (`PHOTO_CAPTURE_INTERVAL_MS` in its
+/// `config.h`).
+const OWN_INTERVAL: Duration = Duration::from_secs(30);
+
 /// One connection. One that begins again after its link was lost goes on with the stored audio where it was.
 #[derive(Debug)]
 pub struct Connection {
@@ -103,7 +107,11 @@ impl Protocol for Connection {
 
     fn abilities(&self) -> Abilities {
         // The pendants tell their features and have no camera; OmiGlass tells none (`omiGlass/firmware/src/app.cpp`).
-        let camera = CameraAbilities { shortest_interval: Duration::ZERO, is_adjustable: false };
+        let camera = CameraAbilities {
+            shortest_interval: Duration::ZERO,
+            is_adjustable: false,
+            own_interval: Some(OWN_INTERVAL),
+        };
         Abilities {
             camera: self.features.is_none().then_some(camera),
             microphone: true,
