@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use glassd_core::gateway::{Counter, Gateway, Input, Notice, Output};
+use glassd_core::gateway::{Counter, Gateway, Input, Notice, Output, Sound};
 use glassd_core::link::Write;
 use glassd_core::query::{Answered, Ending, Source};
 use glassd_core::{GlassesId, QueryId, Timestamp};
@@ -29,6 +29,8 @@ pub enum Observation {
     Notice(Notice),
     /// A query ended.
     Ended(Box<Answered>),
+    /// Glasses heard something.
+    Sound(Box<Sound>),
     /// A stage took so long.
     Stage(&'static str, std::time::Duration),
 }
@@ -149,6 +151,11 @@ impl Io {
             Output::Write { glasses, write } => {
                 let sent = self.links.get(&glasses).is_some_and(|link| link.try_send(write).is_ok());
                 self.state.writes_dropped += u64::from(!sent);
+                None
+            }
+            Output::Sound(sound) => {
+                // Nothing listens yet: it is decoded and understood elsewhere.
+                self.observe(|| Observation::Sound(Box::new(sound)));
                 None
             }
             Output::Probe(frame) => self.vision.submit(Job::Probe(frame)).map(into_input),

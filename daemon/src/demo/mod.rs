@@ -169,6 +169,7 @@ async fn watch(
     while let Some(observation) = observations.recv().await {
         match observation {
             Observation::Stage(stage, duration) => seen.samples.add(stage, duration),
+            Observation::Sound(_) => {}
             Observation::Notice(notice) => {
                 if let Notice::Forwarded { bytes, .. } = &notice {
                     seen.uplink_bytes += bytes;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use glassd_policies::{CameraSettings, Compression, Decision, FrameRate, Policies, Privacy};
 
 use crate::ids::{FrameId, GlassesId, QueryId};
-use crate::link::{Characteristic, Orientation, Profile, Write};
+use crate::link::{AudioCodec, Characteristic, Orientation, Profile, Write};
 use crate::query::{Answered, Source, StoredQuery};
 use crate::scene::{Scene, Vocabulary};
 use crate::time::Timestamp;
@@ -82,6 +82,25 @@ pub struct Frame {
     pub taken_at: Timestamp,
     /// How long it took to arrive; zero where that is not known.
     pub transfer: Duration,
+}
+
+/// One encoded frame of what the glasses hear, at its place in time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sound {
+    /// Whose.
+    pub glasses: GlassesId,
+    /// How it is coded.
+    pub codec: AudioCodec,
+    /// The frame.
+    pub frame: Vec<u8>,
+    /// When it began, by the gateway's clock: never before the one before it.
+    pub starts_at: Timestamp,
+    /// How long it is.
+    pub length: Duration,
+    /// How many frames were lost right before it.
+    pub lost_frames: u32,
+    /// How long they were: what is to be concealed.
+    pub lost: Duration,
 }
 
 /// What a cheap look at a frame measured.
@@ -252,6 +271,8 @@ pub enum Output {
         /// What.
         write: Write,
     },
+    /// A frame of audio, in the order of its recording.
+    Sound(Sound),
     /// Look at a frame cheaply; answer with [`Input::Probed`].
     Probe(Frame),
     /// Run the model on a frame; answer with [`Input::Perceived`].

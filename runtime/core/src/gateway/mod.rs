@@ -16,7 +16,9 @@ use rand::{RngCore, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 pub use self::counters::{Counter, Counters};
-pub use self::io::{DeviceFacts, Frame, FrameFailure, Input, Notice, Output, Probe, Settings, Urgency};
+pub use self::io::{
+    DeviceFacts, Frame, FrameFailure, Input, Notice, Output, Probe, Settings, Sound, Urgency,
+};
 
 use self::effects::Effects;
 use self::glasses::{Session, Surroundings};

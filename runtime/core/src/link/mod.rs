@@ -121,6 +121,19 @@ pub enum AudioCodec {
     Lc3(u32),
 }
 
+impl AudioCodec {
+    /// Returns how long a frame of so many bytes is.
+    pub fn length_of(self, bytes: usize) -> Duration {
+        let (samples, rate) = match self {
+            Self::Pcm16(rate) => (bytes as u64 / 2, rate),
+            Self::MuLaw(rate) | Self::Pcm8(rate) => (bytes as u64, rate),
+            Self::Opus(samples) => (samples.into(), 16_000),
+            Self::Lc3(_) => (160, 16_000),
+        };
+        Duration::from_micros(samples * 1_000_000 / u64::from(rate.max(1)))
+    }
+}
+
 /// What a button did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ButtonEvent {
@@ -171,7 +184,7 @@ pub enum LinkEvent {
     Audio {
         /// Its payload.
         frame: Vec<u8>,
-        /// How many notifications were lost since the last one.
+        /// How many frames were lost since the last one; of a frame in fragments each counts.
         lost_before: u32,
     },
     /// One encoded audio frame that the glasses recorded while nobody was connected, in the order of recording.

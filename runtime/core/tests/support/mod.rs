@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use glassd_core::gateway::{
-    Counter, Frame, FrameFailure, Gateway, Input, Notice, Output, Probe, Settings, Urgency,
+    Counter, Frame, FrameFailure, Gateway, Input, Notice, Output, Probe, Settings, Sound, Urgency,
 };
 use glassd_core::link::answer_text::{self, Kind};
 use glassd_core::link::{Characteristic, Orientation, Profile, Write, omi};
@@ -49,6 +49,7 @@ pub struct World {
     pub device: Option<Device>,
     /// All that was written, and when.
     pub writes: Vec<(Timestamp, Write)>,
+    pub sounds: Vec<Sound>,
 }
 
 pub fn glasses(name: &str) -> GlassesId {
@@ -110,6 +111,7 @@ impl World {
             models_hang: false,
             device: None,
             writes: Vec::new(),
+            sounds: Vec::new(),
         }
     }
 
@@ -226,6 +228,10 @@ impl World {
             Output::Ended(answered) => {
                 self.disk.remove(&answered.query);
                 self.ended.push(*answered);
+                Vec::new()
+            }
+            Output::Sound(sound) => {
+                self.sounds.push(sound);
                 Vec::new()
             }
             Output::Notice(notice) => {

@@ -1,7 +1,7 @@
 //! The link of a pair of glasses: begun, listened to, talked over, lost.
 
 use super::camera::{Camera, Goodput};
-use super::{Connection, Session, Surroundings};
+use super::{Connection, Session, Surroundings, Timeline};
 use crate::gateway::counters::Counter;
 use crate::gateway::effects::Effects;
 use crate::gateway::io::{Notice, Output};
@@ -31,6 +31,8 @@ impl Session {
             transfer_seconds: None,
             goodput: Goodput::default(),
             camera: Camera::default(),
+            codec: None,
+            timeline: Timeline::default(),
         });
         self.settle(around, effects);
         if self.camera().is_some_and(|camera| camera.own_interval.is_some()) {
@@ -136,11 +138,9 @@ impl Session {
     fn handle_event(&mut self, event: LinkEvent, around: &Surroundings<'_>, effects: &mut Effects) {
         match event {
             LinkEvent::Photo { jpeg, orientation } => self.handle_photo(jpeg, orientation, around, effects),
-            LinkEvent::Audio { lost_before, .. } => {
-                effects.count(Counter::AudioFrames);
-                effects.counters.add(Counter::AudioLost, u64::from(lost_before));
-            }
-            LinkEvent::Recorded { .. } | LinkEvent::Codec(_) | LinkEvent::Motion(_) => {}
+            LinkEvent::Audio { frame, lost_before } => self.handle_audio(frame, lost_before, around, effects),
+            LinkEvent::Codec(codec) => self.handle_codec(codec),
+            LinkEvent::Recorded { .. } | LinkEvent::Motion(_) => {}
             LinkEvent::Button(ButtonEvent::Single) => self.pressed = true,
             LinkEvent::Button(_) => effects.notice(Notice::Button(self.id.clone())),
             LinkEvent::Battery(percent) => {

@@ -1,9 +1,11 @@
-//! One pair of glasses: its [link](link), its camera's [settings](camera) and [pace](pace), [what it looks at](frames).
+//! One pair of glasses: its [link](link), its camera's [settings](camera) and [pace](pace), [what it looks
+//! at](frames), [what it hears](sound).
 
 mod camera;
 mod frames;
 mod link;
 mod pace;
+mod sound;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -11,12 +13,13 @@ use std::time::Duration;
 use glassd_policies::{Decision, FrameRate, Policies};
 
 use self::camera::{Camera, Goodput};
+use self::sound::Timeline;
 use super::counters::Counter;
 use super::effects::Effects;
 use super::io::{DeviceFacts, Frame};
 use crate::ids::{FrameId, GlassesId, QueryId};
 use crate::link::answer_text::Kind;
-use crate::link::{Abilities, LinkCommand, Profile, Protocol};
+use crate::link::{Abilities, AudioCodec, LinkCommand, Profile, Protocol};
 use crate::scene::Scene;
 use crate::time::Timestamp;
 
@@ -63,6 +66,9 @@ struct Connection {
     transfer_seconds: Option<f32>,
     goodput: Goodput,
     camera: Camera,
+    /// How the glasses code what they hear, as they told.
+    codec: Option<AudioCodec>,
+    timeline: Timeline,
 }
 
 /// What everything here is decided with.
