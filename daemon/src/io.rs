@@ -19,6 +19,7 @@ use crate::control::Reply;
 use crate::event_loop::Event;
 use crate::mqtt::{Publication, Uplink, UplinkEvent};
 use crate::outbox::{Explanation, NotTaken, Operation, Outbox, OutboxEvent};
+use crate::recordings::Recordings;
 use crate::telemetry::{Metrics, Snapshot, resident_bytes};
 use crate::vision::{Done, Job, JobResult, Vision};
 
@@ -43,6 +44,8 @@ pub struct Io {
     pub vision: Vision,
     /// The outbox thread.
     pub outbox: Outbox,
+    /// The thread that keeps recordings, where some are wanted.
+    pub recordings: Option<Recordings>,
     /// The MQTT task.
     pub uplink: Uplink,
     /// Durations.
@@ -158,6 +161,10 @@ impl Io {
                 self.observe(|| Observation::Sound(Box::new(sound)));
                 None
             }
+            Output::KeepRecording(recording) => match &self.recordings {
+                Some(recordings) => recordings.keep(recording),
+                None => Some(Input::RecordingFailed { glasses: recording.glasses, up_to: recording.next }),
+            },
             Output::Probe(frame) => self.vision.submit(Job::Probe(frame)).map(into_input),
             Output::Perceive { frame, urgency } => {
                 self.vision.submit(Job::Perceive { frame, urgency }).map(into_input)
@@ -320,6 +327,7 @@ impl Io {
                 ("resident_bytes", resident_bytes().unwrap_or_default() as f64),
                 ("link_writes_dropped", self.state.writes_dropped as f64),
                 ("publishes_dropped", self.state.publishes_dropped as f64),
+                ("recordings_given_up", self.recordings.as_ref().map_or(0, Recordings::given_up) as f64),
                 ("observations_dropped", self.state.observations_dropped as f64),
             ],
             uplink: self.state.connected,

@@ -125,6 +125,8 @@ fn config(args: &DemoArgs, state_dir: PathBuf) -> Config {
         address: String::new(),
         seed: args.seed + index as u64,
         goodput_bytes_per_s: RadioSettings::default().goodput,
+        offline_audio: false,
+        offline_audio_mb: 1,
     };
     config.glasses = WEARERS.iter().enumerate().map(glasses).collect();
     config.uplink.kilobytes_per_minute = BUDGET_KB_PER_MIN;

@@ -230,6 +230,7 @@ impl Driven {
                 Output::RecordAnswer { query, .. } => Some(Input::Stored { query }),
                 Output::Write { .. }
                 | Output::Sound(_)
+                | Output::KeepRecording(_)
                 | Output::Publish { .. }
                 | Output::Ended(_)
                 | Output::Notice(_) => None,

@@ -33,6 +33,10 @@ pub enum Counter {
     AudioLost,
     /// Milliseconds of audio lost on the air, to be concealed.
     AudioLostMillis,
+    /// Audio frames that glasses had recorded, kept on disk.
+    RecordedFrames,
+    /// Batches of recorded audio that could not be written.
+    RecordingFailures,
     /// Queries accepted.
     QueriesAccepted,
     /// Queries refused at the door.
@@ -66,6 +70,8 @@ impl Counter {
             Self::AudioGaps => ("audio_gaps", None),
             Self::AudioLostMillis => ("audio_lost_milliseconds", None),
             Self::AudioLost => ("audio_lost", None),
+            Self::RecordedFrames => ("recorded_frames", None),
+            Self::RecordingFailures => ("recording_failures", None),
             Self::QueriesAccepted => ("queries_accepted", None),
             Self::QueriesRejected(reason) => ("queries_rejected", Some(("reason", reason))),
             Self::QueriesEnded(how) => ("queries_ended", Some(("how", how))),

@@ -1,6 +1,7 @@
 //! The gateway state machine, in three verbs: [`Gateway::handle`], [`Gateway::poll_output`],
 //! [`Gateway::poll_timeout`].
 
+mod audio;
 mod counters;
 mod effects;
 mod glasses;
@@ -15,10 +16,9 @@ use glassd_policies::{CameraSettings, Decision, FrameRate, Privacy, TokenBucket}
 use rand::{RngCore, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
+pub use self::audio::{RecordedFrame, Recording, Sound};
 pub use self::counters::{Counter, Counters};
-pub use self::io::{
-    DeviceFacts, Frame, FrameFailure, Input, Notice, Output, Probe, Settings, Sound, Urgency,
-};
+pub use self::io::{DeviceFacts, Frame, FrameFailure, Input, Notice, Output, Probe, Settings, Urgency};
 
 use self::effects::Effects;
 use self::glasses::{Session, Surroundings};
@@ -127,6 +127,16 @@ impl Gateway {
             Input::Restored(row) => self.handle_restored(row),
             Input::Stored { query } => self.handle_stored(query),
             Input::StoreFailed { query, reason } => self.handle_store_failed(query, &reason),
+            Input::RecordingKept { glasses, up_to } => {
+                self.with_glasses(&glasses, Missing::Count, |session, around, effects| {
+                    session.handle_kept(up_to, true, around, effects);
+                });
+            }
+            Input::RecordingFailed { glasses, up_to } => {
+                self.with_glasses(&glasses, Missing::Count, |session, around, effects| {
+                    session.handle_kept(up_to, false, around, effects);
+                });
+            }
             Input::UplinkConnected => self.handle_uplink(true),
             Input::UplinkDisconnected => self.handle_uplink(false),
             Input::CloudMessage { correlation, content_type, payload } => {
@@ -219,7 +229,8 @@ impl Gateway {
                 self.effects.count(Counter::Stray);
                 return None;
             }
-            self.glasses.insert(id.clone(), Session::new(id.clone()));
+            let recorded = self.settings.offline_audio.get(id).copied();
+            self.glasses.insert(id.clone(), Session::new(id.clone(), recorded));
         }
         let around = Surroundings { policies: &self.settings.policies, facts: self.facts, now: self.now };
         self.glasses.get_mut(id).map(|session| act(session, &around, &mut self.effects))

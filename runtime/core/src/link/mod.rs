@@ -187,12 +187,13 @@ pub enum LinkEvent {
         /// How many frames were lost since the last one; of a frame in fragments each counts.
         lost_before: u32,
     },
-    /// One encoded audio frame that the glasses recorded while nobody was connected, in the order of recording.
+    /// Audio that the glasses recorded while nobody was connected: records without a gap, in the order of recording. The
+    /// next ones come when [`LinkCommand::FetchRecordings`] says that these are kept.
     Recorded {
-        /// Its payload.
-        frame: Vec<u8>,
-        /// When its record began, in whole seconds; `None` where the glasses did not know the time.
-        at: Option<Timestamp>,
+        /// Number of the first one.
+        first: u64,
+        /// They.
+        records: Vec<Record>,
     },
     /// The glasses said how they code audio.
     Codec(AudioCodec),
@@ -204,6 +205,15 @@ pub enum LinkEvent {
     Motion(Motion),
     /// Bytes were dropped; counted by reason.
     Dropped(DropReason),
+}
+
+/// A piece of a recording.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// When it began, in whole seconds; `None` where the glasses did not know the time.
+    pub at: Option<Timestamp>,
+    /// Its encoded frames.
+    pub frames: Vec<Vec<u8>>,
 }
 
 /// Why a decoder dropped bytes.
@@ -229,6 +239,8 @@ pub enum DropReason {
     AudioGap,
     /// Records of audio that did not come whole; they are read again.
     RecordGap,
+    /// Records of audio that could not be kept; they are read again.
+    NotKept,
     /// Something that was asked of the glasses again and again without an answer, or that they refused.
     Unanswered,
     /// A characteristic that this decoder does not know.
@@ -255,6 +267,7 @@ impl DropReason {
             Self::Duplicate => "duplicate",
             Self::AudioGap => "audio_gap",
             Self::RecordGap => "record_gap",
+            Self::NotKept => "not_kept",
             Self::Unanswered => "unanswered",
             Self::UnknownCharacteristic => "unknown_characteristic",
             Self::Unexpected => "unexpected",
@@ -293,4 +306,10 @@ pub enum LinkCommand {
     StopPhotos,
     /// Buzz for about so long.
     Vibrate(Duration),
+    /// Send what was recorded while nobody was connected, from this record on. What is before it is kept: the glasses may
+    /// overwrite it.
+    FetchRecordings {
+        /// Number of the record.
+        from: u64,
+    },
 }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use glassd_core::gateway::{
-    Counter, Frame, FrameFailure, Gateway, Input, Notice, Output, Probe, Settings, Sound, Urgency,
+    Counter, Frame, FrameFailure, Gateway, Input, Notice, Output, Probe, Recording, Settings, Sound, Urgency,
 };
 use glassd_core::link::answer_text::{self, Kind};
 use glassd_core::link::{Characteristic, Orientation, Profile, Write, omi};
@@ -50,6 +50,8 @@ pub struct World {
     /// All that was written, and when.
     pub writes: Vec<(Timestamp, Write)>,
     pub sounds: Vec<Sound>,
+    /// What is on its way to the disk.
+    pub recordings: Vec<Recording>,
 }
 
 pub fn glasses(name: &str) -> GlassesId {
@@ -112,6 +114,7 @@ impl World {
             device: None,
             writes: Vec::new(),
             sounds: Vec::new(),
+            recordings: Vec::new(),
         }
     }
 
@@ -228,6 +231,10 @@ impl World {
             Output::Ended(answered) => {
                 self.disk.remove(&answered.query);
                 self.ended.push(*answered);
+                Vec::new()
+            }
+            Output::KeepRecording(recording) => {
+                self.recordings.push(recording);
                 Vec::new()
             }
             Output::Sound(sound) => {

@@ -39,6 +39,7 @@ impl Session {
             // Photos that nobody asked for would stand in the way of those that are.
             self.command(&LinkCommand::StopPhotos, around, effects);
         }
+        self.fetch_recordings(around, effects);
         effects.notice(Notice::Connected(self.id.clone()));
         for (kind, query, text) in std::mem::take(&mut self.undelivered) {
             self.tell(kind, query, &text, around, effects);
@@ -140,7 +141,8 @@ impl Session {
             LinkEvent::Photo { jpeg, orientation } => self.handle_photo(jpeg, orientation, around, effects),
             LinkEvent::Audio { frame, lost_before } => self.handle_audio(frame, lost_before, around, effects),
             LinkEvent::Codec(codec) => self.handle_codec(codec),
-            LinkEvent::Recorded { .. } | LinkEvent::Motion(_) => {}
+            LinkEvent::Recorded { first, records } => self.handle_recorded(first, records, effects),
+            LinkEvent::Motion(_) => {}
             LinkEvent::Button(ButtonEvent::Single) => self.pressed = true,
             LinkEvent::Button(_) => effects.notice(Notice::Button(self.id.clone())),
             LinkEvent::Battery(percent) => {

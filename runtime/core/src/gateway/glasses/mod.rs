@@ -1,10 +1,12 @@
 //! One pair of glasses: its [link](link), its camera's [settings](camera) and [pace](pace), [what it looks
-//! at](frames), [what it hears](sound).
+//! at](frames), [what it hears](sound) and
+//! [heard](recordings).
 
 mod camera;
 mod frames;
 mod link;
 mod pace;
+mod recordings;
 mod sound;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -13,6 +15,7 @@ use std::time::Duration;
 use glassd_policies::{Decision, FrameRate, Policies};
 
 use self::camera::{Camera, Goodput};
+use self::recordings::Recordings;
 use self::sound::Timeline;
 use super::counters::Counter;
 use super::effects::Effects;
@@ -48,6 +51,8 @@ pub(super) struct Session {
     scene: Option<Scene>,
     perceived_at: Option<Timestamp>,
     undelivered: VecDeque<(Kind, QueryId, String)>,
+    /// `None` where they stay on the glasses.
+    recordings: Option<Recordings>,
 }
 
 /// What lasts as long as the link.
@@ -79,7 +84,8 @@ pub(super) struct Surroundings<'a> {
 }
 
 impl Session {
-    pub(super) fn new(id: GlassesId) -> Self {
+    /// Makes glasses that are away; `recorded` is the record from which on their recordings are wanted.
+    pub(super) fn new(id: GlassesId, recorded: Option<u64>) -> Self {
         Self {
             id,
             connection: None,
@@ -96,6 +102,7 @@ impl Session {
             scene: None,
             perceived_at: None,
             undelivered: VecDeque::new(),
+            recordings: recorded.map(Recordings::new),
         }
     }
 

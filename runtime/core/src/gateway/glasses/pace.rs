@@ -133,7 +133,7 @@ impl Session {
     /// A photo that was lost on the way need not be waited for.
     pub(super) fn recover_capture(&mut self, reason: DropReason, now: Timestamp) {
         use DropReason::{
-            AudioGap, Duplicate, Malformed, NotAcknowledged, Overflow, PhotoChecksum, PhotoGap,
+            AudioGap, Duplicate, Malformed, NotAcknowledged, NotKept, Overflow, PhotoChecksum, PhotoGap,
             PhotoIncomplete, PhotoTooLong, PhotoWithoutStart, RecordGap, Unanswered, Unexpected,
             UnknownCharacteristic, UnknownValue,
         };
@@ -154,7 +154,8 @@ impl Session {
             | Unanswered
             | UnknownCharacteristic
             | Unexpected
-            | NotAcknowledged => {}
+            | NotAcknowledged
+            | NotKept => {}
         }
     }
 }

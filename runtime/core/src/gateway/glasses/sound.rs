@@ -9,9 +9,10 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::{Session, Surroundings};
+use crate::gateway::audio::Sound;
 use crate::gateway::counters::Counter;
 use crate::gateway::effects::Effects;
-use crate::gateway::io::{Output, Sound};
+use crate::gateway::io::Output;
 use crate::link::AudioCodec;
 use crate::time::Timestamp;
 

@@ -184,7 +184,8 @@ impl Protocol for Connection {
             | LinkCommand::TakePhoto
             | LinkCommand::PhotoEvery(_)
             | LinkCommand::StopPhotos
-            | LinkCommand::Vibrate(_) => return Err(Unsupported),
+            | LinkCommand::Vibrate(_)
+            | LinkCommand::FetchRecordings { .. } => return Err(Unsupported),
         }
         self.advance(now);
         Ok(())

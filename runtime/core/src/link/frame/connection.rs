@@ -274,7 +274,10 @@ impl Protocol for Connection {
             }
             // The one on its way will do.
             LinkCommand::TakePhoto => self.wants_photo = self.photo_due.is_none(),
-            LinkCommand::PhotoEvery(_) | LinkCommand::StopPhotos | LinkCommand::Vibrate(_) => {
+            LinkCommand::PhotoEvery(_)
+            | LinkCommand::StopPhotos
+            | LinkCommand::Vibrate(_)
+            | LinkCommand::FetchRecordings { .. } => {
                 return Err(Unsupported);
             }
         }

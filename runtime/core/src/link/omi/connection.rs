@@ -15,7 +15,7 @@ use crate::time::Timestamp;
 /// `config.h`).
 const OWN_INTERVAL: Duration = Duration::from_secs(30);
 
-/// One connection. One that begins again after its link was lost goes on with the stored audio where it was.
+/// One connection.
 #[derive(Debug)]
 pub struct Connection {
     decoder: Decoder,
@@ -40,7 +40,7 @@ impl Connection {
         let features = Features::read(value)?;
         self.features = Some(features);
         if features.has_storage() {
-            self.drain.begin(now);
+            self.drain.handle_storage(now);
         }
         Ok(())
     }
@@ -87,7 +87,7 @@ impl Protocol for Connection {
     }
 
     fn poll_event(&mut self) -> Option<LinkEvent> {
-        self.decoder.poll_event().or_else(|| self.drain.poll_frame())
+        self.decoder.poll_event().or_else(|| self.drain.poll_batch())
     }
 
     fn poll_write(&mut self) -> Option<Write> {
@@ -95,8 +95,13 @@ impl Protocol for Connection {
         self.writes.pop_front().or_else(|| self.drain.poll_write().map(storage))
     }
 
-    fn handle_command(&mut self, command: &LinkCommand, _now: Timestamp) -> Result<(), Unsupported> {
+    fn handle_command(&mut self, command: &LinkCommand, now: Timestamp) -> Result<(), Unsupported> {
         let write = match command {
+            LinkCommand::FetchRecordings { from } => {
+                let result = self.drain.fetch(*from, now);
+                self.note(result);
+                return Ok(());
+            }
             LinkCommand::Show { kind, query, text } => answer_text::encode(*kind, *query, text),
             LinkCommand::Vibrate(_) if !self.abilities().haptics => return Err(Unsupported),
             other => encode(other).ok_or(Unsupported)?,
