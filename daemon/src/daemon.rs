@@ -23,6 +23,7 @@ use crate::event_loop::{self, Event, MAX_EVENTS, Sources};
 use crate::io::{BrokerReach, Io, IoState, Observation};
 use crate::mqtt::{BrokerAddress, Credentials, Topics, Uplink, UplinkSettings};
 use crate::outbox::{Outbox, OutboxSettings};
+use crate::recordings::Recordings;
 use crate::systemd::ServiceManager;
 use crate::telemetry::Metrics;
 use crate::vision::Vision;
@@ -64,9 +65,15 @@ impl Daemon {
         let vocabulary = crate::models::admitted(&mut models, &config.models.detector)?;
         let policies = load_policies(config)?;
         let privacy = crate::privacy::at_start(config);
-        let mut gateway = Gateway::new(settings(config, vocabulary, policies, clock.now()), clock.now());
-
         let (events, loop_events) = mpsc::channel(MAX_EVENTS);
+        let recordings = Recordings::open(&config.gateway.state_dir, &config.glasses, events.clone())?;
+        let (recordings, kept) = recordings.map(|opened| (opened.recordings, opened.kept)).unzip();
+        let settings = Settings {
+            offline_audio: kept.unwrap_or_default(),
+            ..settings(config, vocabulary, policies, clock.now())
+        };
+        let mut gateway = Gateway::new(settings, clock.now());
+
         let (outbox_events, outbox_done) = mpsc::channel(MAX_EVENTS);
         let (uplink_events, uplink_done) = mpsc::channel(MAX_EVENTS);
         let metrics = Arc::new(Metrics::default());
@@ -136,6 +143,7 @@ impl Daemon {
             pauses,
             vision,
             outbox: opened.outbox,
+            recordings,
             uplink,
             metrics,
             observer: extras.observer,
@@ -212,6 +220,7 @@ fn settings(config: &Config, vocabulary: Vocabulary, policies: Policies, now: Ti
         in_flight: config.uplink.in_flight,
         uplink_bytes_per_minute: config.uplink.kilobytes_per_minute * 1024,
         seed: crate::random_seed(),
+        ..Settings::default()
     }
 }
 

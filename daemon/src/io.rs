@@ -1,5 +1,6 @@
 //! Every side effect of the daemon, in one struct: what the core's outputs become.
 
+mod glasses;
 mod recording;
 mod requests;
 
@@ -7,7 +8,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use glassd_core::gateway::{Counter, Frame, Gateway, Input, Notice, Output};
+use glassd_core::gateway::{Counter, Frame, Gateway, Input, Notice, Output, Sound};
 use glassd_core::link::Write;
 use glassd_core::query::{Answered, Ending, Source};
 use glassd_core::{GlassesId, QueryId, Timestamp};
@@ -21,6 +22,7 @@ use crate::event_loop::Event;
 use crate::links::LinkStatus;
 use crate::mqtt::{Publication, Uplink, UplinkEvent};
 use crate::outbox::{Explanation, NotTaken, Operation, Outbox, OutboxEvent};
+use crate::recordings::Recordings;
 use crate::telemetry::{Metrics, Snapshot, resident_bytes};
 use crate::vision::{Done, Job, JobResult, Vision};
 
@@ -33,6 +35,8 @@ pub enum Observation {
     Frame(Frame),
     /// A query ended.
     Ended(Box<Answered>),
+    /// Glasses heard something.
+    Sound(Box<Sound>),
     /// A stage took so long.
     Stage(&'static str, std::time::Duration),
 }
@@ -47,6 +51,8 @@ pub struct Io {
     pub vision: Vision,
     /// The outbox thread.
     pub outbox: Outbox,
+    /// The thread that keeps recordings, where some are wanted.
+    pub recordings: Option<Recordings>,
     /// The MQTT task.
     pub uplink: Uplink,
     /// Durations.
@@ -189,6 +195,15 @@ impl Io {
                 self.state.writes_dropped += u64::from(!sent);
                 None
             }
+            Output::Sound(sound) => {
+                // Nothing listens yet: it is decoded and understood elsewhere.
+                self.observe(|| Observation::Sound(Box::new(sound)));
+                None
+            }
+            Output::KeepRecording(recording) => match &self.recordings {
+                Some(recordings) => recordings.keep(recording),
+                None => Some(Input::RecordingFailed { glasses: recording.glasses, up_to: recording.next }),
+            },
             Output::Probe(frame) => {
                 self.observe(|| Observation::Frame(frame.clone()));
                 self.vision.submit(Job::Probe(frame)).map(into_input)
@@ -284,6 +299,12 @@ impl Io {
                 let why = decision.reasons.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
                 tracing::debug!(%glasses, fps = decision.value.fps, why, "the frame rate changed");
             }
+            Notice::Camera { glasses, decision } => {
+                self.state.state_changed = true;
+                let why = decision.reasons.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+                let value = decision.value;
+                tracing::debug!(%glasses, longest_side = value.longest_side, quality = value.quality, why, "the camera is set");
+            }
             Notice::FrameArrived { glasses, frame, bytes, transfer } => {
                 tracing::trace!(%glasses, frame = frame.0, bytes, ?transfer, "a frame arrived");
                 let first =
@@ -334,19 +355,8 @@ impl Io {
 
     /// State for people and for the topic `state`.
     fn describe(&self, gateway: &Gateway) -> serde_json::Value {
-        let mut glasses: serde_json::Map<_, _> = gateway
-            .glasses()
-            .map(|g| {
-                let state = json!({
-                    "connected": g.connected,
-                    "battery": g.battery,
-                    "fps": g.rate.map(|rate| (f64::from(rate.value.fps) * 10.0).round() / 10.0),
-                    "mode": g.rate.map(|rate| rate.value.mode),
-                    "why": g.rate.map(|rate| rate.reasons.iter().map(ToString::to_string).collect::<Vec<_>>()),
-                });
-                (g.id.to_string(), state)
-            })
-            .collect();
+        let mut glasses: serde_json::Map<_, _> =
+            gateway.glasses().map(|glasses| (glasses.id.to_string(), glasses::describe(&glasses))).collect();
         // Glasses that were never there have a link that looks for them.
         for (id, link) in &self.state.link_status {
             let unknown =
@@ -373,6 +383,7 @@ impl Io {
                 ("resident_bytes", resident_bytes().unwrap_or_default() as f64),
                 ("link_writes_dropped", self.state.writes_dropped as f64),
                 ("publishes_dropped", self.state.publishes_dropped as f64),
+                ("recordings_given_up", self.recordings.as_ref().map_or(0, Recordings::given_up) as f64),
                 ("observations_dropped", self.state.observations_dropped as f64),
             ],
             links: self

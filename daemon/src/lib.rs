@@ -23,6 +23,7 @@ pub mod models;
 pub mod mqtt;
 pub mod outbox;
 pub mod privacy;
+pub mod recordings;
 pub mod secrets;
 pub mod systemd;
 pub mod telemetry;

@@ -168,3 +168,17 @@ fn check_leaves_nothing_behind_and_sees_what_is_in_the_way() {
     let (output, told) = check(&path, &[]);
     assert!(!output.status.success() && told.contains("at most 107"), "{told}");
 }
+
+#[test]
+fn recordings_are_of_one_pair_of_glasses() {
+    let problems = |rest: &str| {
+        let text = format!("[[glasses]]\nname = \"amber\"\nkind = \"omi\"\n{rest}");
+        let config: Config = toml::from_str(&text).unwrap();
+        config::validate(&config).iter().map(|problem| problem.key.clone()).collect::<Vec<_>>()
+    };
+    let none: [&str; 0] = [];
+    assert_eq!(problems(""), none);
+    assert_eq!(problems("offline_audio = true"), ["glasses.offline_audio"]);
+    assert_eq!(problems("offline_audio = true\naddress = \"C0:11:22:33:44:55\""), none);
+    assert_eq!(problems("offline_audio_mb = 0"), ["glasses.offline_audio_mb"]);
+}

@@ -201,7 +201,7 @@ fn commands_over_mqtt_are_obeyed_and_nonsense_is_not() {
 
 #[test]
 fn a_policy_file_is_run_by_its_own_cases() {
-    for name in ["frame-rate", "frame-keep", "compression", "escalation"] {
+    for name in ["frame-rate", "frame-keep", "camera", "compression", "escalation"] {
         let path = support::root().join(format!("config/policies/{name}.toml"));
         let run = |file: &std::path::Path| {
             Command::new(env!("CARGO_BIN_EXE_glassd")).args(["policy", "test"]).arg(file).output().unwrap()

@@ -5,6 +5,7 @@ use std::fmt;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::camera::{CameraFacts, CameraPolicy};
 use crate::compression::{CompressionFacts, CompressionPolicy};
 use crate::decision::{Decision, Reason};
 use crate::escalation::{EscalationFacts, EscalationPolicy, Route};
@@ -44,6 +45,7 @@ pub fn test_file(text: &str) -> Result<CaseReport, PolicyFileError> {
     let (passed, failures) = match &file {
         PolicyFile::FrameRate(policy) => run(policy, text)?,
         PolicyFile::FrameKeep(policy) => run(policy, text)?,
+        PolicyFile::Camera(policy) => run(policy, text)?,
         PolicyFile::Compression(policy) => run(policy, text)?,
         PolicyFile::Escalation(policy) => run(policy, text)?,
     };
@@ -183,6 +185,35 @@ impl Tested for FrameKeepPolicy {
 
     fn agrees(expected: &ExpectedKeep, actual: &ExpectedKeep) -> bool {
         expected.keep == actual.keep
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ExpectedCamera {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    quality: Option<u8>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    longest_side: Option<u16>,
+}
+
+impl Tested for CameraPolicy {
+    type Facts = CameraFacts;
+    type Expected = ExpectedCamera;
+
+    fn outcome(&self, facts: &CameraFacts, after: Option<&CameraFacts>) -> Decision<ExpectedCamera> {
+        let previous = after.map(|facts| self.decide(facts, None).value);
+        let decision = self.decide(facts, previous);
+        let value = ExpectedCamera {
+            quality: Some(decision.value.quality),
+            longest_side: Some(decision.value.longest_side),
+        };
+        Decision { value, reasons: decision.reasons }
+    }
+
+    fn agrees(expected: &ExpectedCamera, actual: &ExpectedCamera) -> bool {
+        met(expected.quality.as_ref(), actual.quality.as_ref(), PartialEq::eq)
+            && met(expected.longest_side.as_ref(), actual.longest_side.as_ref(), PartialEq::eq)
     }
 }
 

@@ -6,7 +6,7 @@ use crate::decision::{Decision, Reason};
 use crate::range::{OutOfRange, Ranges};
 
 /// Sides are multiples of this, the edge of a chroma-subsampled JPEG block.
-const SIDE_STEP: u32 = 16;
+pub(crate) const SIDE_STEP: u32 = 16;
 /// Area of a 4:3 picture (what the cameras of glasses take) with a longest side of one.
 const AREA: f32 = 0.75;
 
@@ -121,7 +121,7 @@ impl CompressionPolicy {
         let Some((allowed, rule, fact)) = self.allowed_bytes(facts) else {
             return Decision { value: compression(tier, self.size.largest), reasons };
         };
-        let side = self.side_within(tier, allowed);
+        let side = side_within(tier, allowed);
         if side >= self.size.largest {
             return Decision { value: compression(tier, self.size.largest), reasons };
         }
@@ -154,8 +154,7 @@ impl CompressionPolicy {
             ("low", &self.tiers.low),
             ("emergency", &self.tiers.emergency),
         ] {
-            ranges.whole(&format!("tiers.{name}.quality"), tier.quality.into(), 1..=100);
-            ranges.number(&format!("tiers.{name}.bytes_per_pixel"), tier.bytes_per_pixel, 0.01..=3.0);
+            tier.check(&format!("tiers.{name}"), &mut ranges);
         }
         ranges.into_problems()
     }
@@ -182,15 +181,23 @@ impl CompressionPolicy {
         let by_budget = facts.budget_left_bytes.map(|bytes| (bytes, "tight-budget", "uplink budget"));
         [by_goodput, by_budget].into_iter().flatten().min_by_key(|(bytes, ..)| *bytes)
     }
+}
 
-    /// Returns the longest side with which nine pictures of ten stay within so many bytes.
-    fn side_within(&self, tier: CompressionTier, bytes: u64) -> u32 {
-        let side = (bytes as f32 / (AREA * tier.bytes_per_pixel)).sqrt();
-        side as u32 / SIDE_STEP * SIDE_STEP
+impl CompressionTier {
+    pub(crate) fn check(&self, key: &str, ranges: &mut Ranges) {
+        ranges.whole(&format!("{key}.quality"), self.quality.into(), 1..=100);
+        ranges.number(&format!("{key}.bytes_per_pixel"), self.bytes_per_pixel, 0.01..=3.0);
     }
 }
 
-fn bytes_of(longest_side: u32, tier: CompressionTier) -> f32 {
+/// Returns the longest side with which nine pictures of ten stay within so many bytes.
+pub(crate) fn side_within(tier: CompressionTier, bytes: u64) -> u32 {
+    let side = (bytes as f32 / (AREA * tier.bytes_per_pixel)).sqrt();
+    side as u32 / SIDE_STEP * SIDE_STEP
+}
+
+/// Returns the bytes that nine pictures of ten stay within.
+pub(crate) fn bytes_of(longest_side: u32, tier: CompressionTier) -> f32 {
     let side = longest_side as f32;
     AREA * side * side * tier.bytes_per_pixel
 }

@@ -1,7 +1,7 @@
 //! Policy files: parameters beside the cases that they must decide rightly.
 //!
 //! ```toml
-//! policy = "frame-rate"      # or frame-keep, compression, escalation
+//! policy = "frame-rate"      # or frame-keep, camera, compression, escalation
 //!
 //! [parameters.battery]       # what is left out keeps its default
 //! plenty_above = 70
@@ -18,6 +18,7 @@ use std::fmt;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::camera::CameraPolicy;
 use crate::compression::CompressionPolicy;
 use crate::escalation::EscalationPolicy;
 use crate::frame_keep::FrameKeepPolicy;
@@ -31,6 +32,8 @@ pub enum PolicyFile {
     FrameRate(FrameRatePolicy),
     /// `policy = "frame-keep"`.
     FrameKeep(FrameKeepPolicy),
+    /// `policy = "camera"`.
+    Camera(CameraPolicy),
     /// `policy = "compression"`.
     Compression(CompressionPolicy),
     /// `policy = "escalation"`.
@@ -50,9 +53,10 @@ pub enum PolicyFileError {
 
 impl PolicyFile {
     /// The files that come with the gateway and hold its defaults, with their names.
-    pub const BUILT_IN: [(&str, &str); 4] = [
+    pub const BUILT_IN: [(&str, &str); 5] = [
         ("frame-rate.toml", include_str!("../../config/policies/frame-rate.toml")),
         ("frame-keep.toml", include_str!("../../config/policies/frame-keep.toml")),
+        ("camera.toml", include_str!("../../config/policies/camera.toml")),
         ("compression.toml", include_str!("../../config/policies/compression.toml")),
         ("escalation.toml", include_str!("../../config/policies/escalation.toml")),
     ];
@@ -62,12 +66,14 @@ impl PolicyFile {
         let parameters = match kind(text)? {
             Kind::FrameRate => Self::FrameRate(parameters(text)?),
             Kind::FrameKeep => Self::FrameKeep(parameters(text)?),
+            Kind::Camera => Self::Camera(parameters(text)?),
             Kind::Compression => Self::Compression(parameters(text)?),
             Kind::Escalation => Self::Escalation(parameters(text)?),
         };
         let problems = match &parameters {
             Self::FrameRate(policy) => policy.problems(),
             Self::FrameKeep(policy) => policy.problems(),
+            Self::Camera(policy) => policy.problems(),
             Self::Compression(policy) => policy.problems(),
             Self::Escalation(policy) => policy.problems(),
         };
@@ -79,6 +85,7 @@ impl PolicyFile {
         match self {
             Self::FrameRate(_) => "frame-rate",
             Self::FrameKeep(_) => "frame-keep",
+            Self::Camera(_) => "camera",
             Self::Compression(_) => "compression",
             Self::Escalation(_) => "escalation",
         }
@@ -91,6 +98,7 @@ impl PolicyFile {
 enum Kind {
     FrameRate,
     FrameKeep,
+    Camera,
     Compression,
     Escalation,
 }

@@ -10,6 +10,7 @@
 //! - no fact panics: a number that is none (NaN) counts as not known.
 
 mod backoff;
+mod camera;
 mod cases;
 mod compression;
 mod decision;
@@ -21,6 +22,9 @@ mod range;
 mod token_bucket;
 
 pub use backoff::Backoff;
+pub use camera::{
+    ArriveWithin, CameraFacts, CameraPolicy, CameraSettings, CameraTier, CameraTiers, PhotoSize,
+};
 pub use cases::{CaseFailure, CaseReport, test_file};
 pub use compression::{
     Compression, CompressionFacts, CompressionPolicy, CompressionTier, CompressionTiers, ImageSize,
@@ -43,6 +47,8 @@ pub struct Policies {
     pub frame_rate: FrameRatePolicy,
     /// Which frames are worth a look by the model.
     pub frame_keep: FrameKeepPolicy,
+    /// How large and how fine the glasses take their photos.
+    pub camera: CameraPolicy,
     /// How an image is shrunk for the cloud.
     pub compression: CompressionPolicy,
     /// Who answers a query.
@@ -55,6 +61,7 @@ impl Policies {
         match file {
             PolicyFile::FrameRate(policy) => self.frame_rate = policy,
             PolicyFile::FrameKeep(policy) => self.frame_keep = policy,
+            PolicyFile::Camera(policy) => self.camera = policy,
             PolicyFile::Compression(policy) => self.compression = policy,
             PolicyFile::Escalation(policy) => self.escalation = policy,
         }

@@ -1,8 +1,8 @@
 //! Policy files: the ones that come along, and what is wrong with others.
 
 use glassd_policies::{
-    CompressionPolicy, EscalationPolicy, FrameKeepPolicy, FrameRatePolicy, Policies, PolicyFile,
-    PolicyFileError, test_file,
+    CameraPolicy, CompressionPolicy, EscalationPolicy, FrameKeepPolicy, FrameRatePolicy, Policies,
+    PolicyFile, PolicyFileError, test_file,
 };
 
 fn built_in(name: &str) -> &'static str {
@@ -14,6 +14,7 @@ fn defaults_are_what_the_files_say() {
     let expected = [
         PolicyFile::FrameRate(FrameRatePolicy::default()),
         PolicyFile::FrameKeep(FrameKeepPolicy::default()),
+        PolicyFile::Camera(CameraPolicy::default()),
         PolicyFile::Compression(CompressionPolicy::default()),
         PolicyFile::Escalation(EscalationPolicy::default()),
     ];
@@ -31,6 +32,7 @@ fn the_files_leave_no_parameter_out() {
         let all = match PolicyFile::parse(text).expect(name) {
             PolicyFile::FrameRate(policy) => toml::Table::try_from(policy),
             PolicyFile::FrameKeep(policy) => toml::Table::try_from(policy),
+            PolicyFile::Camera(policy) => toml::Table::try_from(policy),
             PolicyFile::Compression(policy) => toml::Table::try_from(policy),
             PolicyFile::Escalation(policy) => toml::Table::try_from(policy),
         };
@@ -154,6 +156,18 @@ fn all_parameters_out_of_range_are_named_at_once() {
             "size.smallest = 192, expected 32 to 32",
             "tiers.full.quality = 0, expected 1 to 100",
             "tiers.full.bytes_per_pixel = -1, expected 0.01 to 3",
+        ],
+    );
+    check_out_of_range(
+        "policy = \"camera\"\n[parameters]\nfull_above = 98\ngrow_with = 0.5\n\
+         arrive_within_ms = { idle = 10 }\nsize = { smallest = 600 }\n\
+         tiers = { low = { quality = 101, bytes_per_pixel = 0.2 } }",
+        &[
+            "full_above = 98, expected 0 to 97",
+            "grow_with = 0.5, expected 1 to 4",
+            "arrive_within_ms.idle = 10, expected 50 to 60000",
+            "size.smallest = 600, expected 32 to 512",
+            "tiers.low.quality = 101, expected 1 to 100",
         ],
     );
     check_out_of_range(

@@ -68,6 +68,12 @@ fn print_state(state: &serde_json::Value) {
         for reason in glasses["why"].as_array().into_iter().flatten() {
             println!("{:14}   {}", "", plain(reason));
         }
+        if let Some(words) = camera_words(glasses) {
+            println!("{:14} camera: {words}", "");
+        }
+        for reason in glasses["camera"]["why"].as_array().into_iter().flatten() {
+            println!("{:14}   {}", "", plain(reason));
+        }
     }
 }
 
@@ -96,6 +102,54 @@ fn print_link(link: &serde_json::Value) {
     }
 }
 
+/// Says what the camera of a pair of glasses does, and what it cannot be told; nothing of glasses that are away.
+fn camera_words(glasses: &serde_json::Value) -> Option<String> {
+    if glasses["connected"] != true {
+        return None;
+    }
+    let camera = &glasses["camera"];
+    if camera.is_null() {
+        return Some("none".to_owned());
+    }
+    let mut words = Vec::new();
+    if let Some(seconds) = camera["own_interval_s"].as_f64() {
+        words.push(format!("every {seconds} s by itself"));
+    }
+    words.push(match (camera["longest_side"].as_u64(), camera["quality"].as_u64()) {
+        (Some(side), Some(quality)) => format!("{side} px at quality {quality}"),
+        _ if camera["adjustable"] == true => "size and quality can be set".to_owned(),
+        _ => "size and quality fixed".to_owned(),
+    });
+    let shortest = camera["shortest_interval_s"].as_f64().filter(|seconds| *seconds > 0.0);
+    let limit = shortest.map(|seconds| format!(", one in {seconds} s at most")).unwrap_or_default();
+    Some(format!("{}; single photos asked for{limit}", words.join(", ")))
+}
+
 fn plain(value: &serde_json::Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::camera_words;
+
+    #[test]
+    fn a_camera_in_words() {
+        let check = |camera: serde_json::Value, expected: &str| {
+            let glasses = json!({"connected": true, "camera": camera});
+            assert_eq!(camera_words(&glasses).as_deref(), Some(expected));
+        };
+        check(json!(null), "none");
+        check(
+            json!({"adjustable": false, "own_interval_s": 30.0, "shortest_interval_s": 0.0}),
+            "every 30 s by itself, size and quality fixed; single photos asked for",
+        );
+        check(
+            json!({"adjustable": true, "own_interval_s": null, "shortest_interval_s": 1.5, "longest_side": 320, "quality": 75}),
+            "320 px at quality 75; single photos asked for, one in 1.5 s at most",
+        );
+        assert_eq!(camera_words(&json!({"connected": false})), None);
+    }
 }

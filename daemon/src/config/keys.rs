@@ -128,6 +128,11 @@ const GLASSES: &str = "\
 # seed = 0
 # # What the simulated radio carries, in bytes a second (1000 to 1000000).
 # goodput_bytes_per_s = 28000.0
+# # Fetch what they recorded while nobody was connected, and keep it in `state_dir/recordings` (Omi with a storage). It is
+# # sound of people: ask them. Off leaves it on the glasses; on needs their address.
+# offline_audio = false
+# # Most of it that is kept, in millions of bytes (1 to 1000000); the oldest is given up.
+# offline_audio_mb = 64
 ";
 
 /// Writes the annotated reference: every key with its meaning, its range and its default.

@@ -252,6 +252,17 @@ pub struct GlassesConfig {
     /// What a simulated radio carries, in bytes a second.
     #[serde(default = "default_goodput")]
     pub goodput_bytes_per_s: f64,
+    /// Whether what they recorded while nobody was connected is fetched and kept. Off unless wanted: it is sound of people.
+    #[serde(default)]
+    pub offline_audio: bool,
+    /// Most of it that is kept, in millions of bytes; the oldest is given up.
+    #[serde(default = "default_offline_audio_mb")]
+    pub offline_audio_mb: u64,
+}
+
+/// About four hours of Opus at 32 kbit/s.
+const fn default_offline_audio_mb() -> u64 {
+    64
 }
 
 /// What BlueZ was measured to carry with notifications back to back (25 to 32 KB/s).

@@ -75,6 +75,15 @@ pub fn validate(config: &Config) -> Vec<Problem> {
             let what = format!("{} of {} is not 1000 to 1000000", glasses.goodput_bytes_per_s, glasses.name);
             problems.push(Problem { key: "glasses.goodput_bytes_per_s".to_owned(), what });
         }
+        if !(1..=1_000_000).contains(&glasses.offline_audio_mb) {
+            let what = format!("{} of {} is not 1 to 1000000", glasses.offline_audio_mb, glasses.name);
+            problems.push(Problem { key: "glasses.offline_audio_mb".to_owned(), what });
+        }
+        if glasses.offline_audio && glasses.address.is_empty() {
+            // What is kept is known by the glasses' own count, and other glasses would be told to let go by it.
+            let what = format!("{} needs an address, for other glasses count otherwise", glasses.name);
+            problems.push(Problem { key: "glasses.offline_audio".to_owned(), what });
+        }
         for (key, address) in [("address", &glasses.address), ("right_address", &glasses.right_address)] {
             if !(address.is_empty() || is_address(address)) {
                 let what =

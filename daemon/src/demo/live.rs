@@ -60,6 +60,7 @@ impl Live {
                 self.line(glasses, &self.coloured(&text, 2));
             }
             Notice::Deferred { .. }
+            | Notice::Camera { .. }
             | Notice::FrameArrived { .. }
             | Notice::Scene { .. }
             | Notice::Accepted { .. }

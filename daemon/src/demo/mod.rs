@@ -127,6 +127,8 @@ fn config(args: &DemoArgs, state_dir: PathBuf) -> Config {
         pairing: Pairing::default(),
         seed: args.seed + index as u64,
         goodput_bytes_per_s: RadioSettings::default().goodput,
+        offline_audio: false,
+        offline_audio_mb: 1,
     };
     config.glasses = WEARERS.iter().enumerate().map(glasses).collect();
     config.uplink.kilobytes_per_minute = BUDGET_KB_PER_MIN;
@@ -172,6 +174,7 @@ async fn watch(
         match observation {
             Observation::Stage(stage, duration) => seen.samples.add(stage, duration),
             Observation::Frame(_) => {}
+            Observation::Sound(_) => {}
             Observation::Notice(notice) => {
                 if let Notice::Forwarded { bytes, .. } = &notice {
                     seen.uplink_bytes += bytes;

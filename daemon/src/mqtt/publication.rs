@@ -103,7 +103,8 @@ pub fn event_of(notice: &Notice) -> Option<(GlassesId, Value)> {
             (glasses, json!({"event": "detection", "frame": frame.0, "objects": scene.objects, "how": how}))
         }
         Notice::Button(glasses) => (glasses, json!({"event": "button"})),
-        Notice::FrameArrived { .. }
+        Notice::Camera { .. }
+        | Notice::FrameArrived { .. }
         | Notice::Accepted { .. }
         | Notice::Forwarded { .. }
         | Notice::Deferred { .. } => return None,

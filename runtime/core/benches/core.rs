@@ -228,7 +228,12 @@ impl Driven {
                 }
                 Output::Store(row) => Some(Input::Stored { query: row.query }),
                 Output::RecordAnswer { query, .. } => Some(Input::Stored { query }),
-                Output::Write { .. } | Output::Publish { .. } | Output::Ended(_) | Output::Notice(_) => None,
+                Output::Write { .. }
+                | Output::Sound(_)
+                | Output::KeepRecording(_)
+                | Output::Publish { .. }
+                | Output::Ended(_)
+                | Output::Notice(_) => None,
             };
             if let Some(reply) = reply {
                 self.gateway.handle(reply, self.now);

@@ -33,10 +33,11 @@ fn audio(seq: u8) -> Vec<u8> {
     [0xF1, seq].into_iter().chain(frames).collect()
 }
 
-fn frames(seq: u8, lost_before: u32) -> impl Iterator<Item = LinkEvent> {
+fn frames(seq: u8, lost_notifications: u32) -> impl Iterator<Item = LinkEvent> {
     (0..10).map(move |number| LinkEvent::Audio {
         frame: [&[number], &[seq; 19][..]].concat(),
-        lost_before: if number == 0 { lost_before } else { 0 },
+        // Each had ten frames.
+        lost_before: if number == 0 { 10 * lost_notifications } else { 0 },
     })
 }
 

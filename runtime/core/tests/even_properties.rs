@@ -132,7 +132,7 @@ proptest! {
             prop_assert_eq!(heard.len(), 10);
             for (at, (event, frame)) in heard.iter().zip(payload.chunks(20)).enumerate() {
                 // What was lost before the first one cannot be known.
-                let lost_before = if at == 0 { lost.unwrap_or(0) } else { 0 };
+                let lost_before = if at == 0 { 10 * lost.unwrap_or(0) } else { 0 };
                 prop_assert_eq!(event, &LinkEvent::Audio { frame: frame.to_vec(), lost_before });
             }
             lost = Some(0);

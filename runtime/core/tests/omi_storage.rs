@@ -7,7 +7,7 @@ use std::time::Duration;
 use glassd_core::Timestamp;
 use glassd_core::link::omi::{self, Connection, Firmware};
 use glassd_core::link::{
-    Characteristic, DropReason, LinkCommand, LinkEvent, Motion, Protocol, Unsupported, Write, uuid,
+    Characteristic, DropReason, LinkCommand, LinkEvent, Motion, Protocol, Record, Unsupported, Write, uuid,
 };
 
 use Characteristic::{Accelerometer, Features, Storage, TimeSync};
@@ -39,11 +39,23 @@ fn with_storage() -> Connection {
 }
 
 fn begin(connection: &mut Connection) {
+    begin_from(connection, 0);
+}
+
+/// Records from this one on are wanted.
+fn begin_from(connection: &mut Connection, from: u64) {
     connection.handle_connected(START);
     let clock = Write { characteristic: TimeSync, value: vec![0x00, 0xF1, 0x53, 0x65] };
     assert_eq!(connection.poll_write(), Some(clock));
+    assert_eq!(keep(connection, from), Vec::<Vec<u8>>::new());
     connection.handle_notification(Features, &[0x40, 0, 0, 0], START);
     assert_eq!(writes(connection), [INFO]);
+}
+
+/// Says that what is before this record is kept; returns what is written then.
+fn keep(connection: &mut Connection, from: u64) -> Vec<Vec<u8>> {
+    connection.handle_command(&LinkCommand::FetchRecordings { from }, START).expect("it has a ring");
+    writes(connection)
 }
 
 fn info(read: u64, write: u64) -> Vec<u8> {
@@ -84,8 +96,13 @@ fn record(stamp: u32, frames: &[&[u8]]) -> Vec<u8> {
     record
 }
 
-fn recorded(seconds: u64, frame: &[u8]) -> LinkEvent {
-    LinkEvent::Recorded { frame: frame.to_vec(), at: (seconds > 0).then_some(Timestamp::from_secs(seconds)) }
+fn kept_record(seconds: u64, frames: &[&[u8]]) -> Record {
+    let at = (seconds > 0).then_some(Timestamp::from_secs(seconds));
+    Record { at, frames: frames.iter().map(|frame| frame.to_vec()).collect() }
+}
+
+fn recorded(first: u64, records: &[Record]) -> LinkEvent {
+    LinkEvent::Recorded { first, records: records.to_vec() }
 }
 
 /// Notifies a value; returns what is written then.
@@ -172,11 +189,11 @@ fn records_come_out_with_their_time() {
             assert_eq!(events(&mut connection), [], "nothing before it is known to be right");
         }
         let done = if newer { done_with_checksum(9, &bytes) } else { done(0, 9) };
-        assert_eq!(notify(&mut connection, &done), [advance(9)]);
-        assert_eq!(
-            events(&mut connection),
-            [recorded(1_690_000_000, &[1; 80]), recorded(1_690_000_000, &[2; 3]), recorded(0, &[3; 160])]
-        );
+        assert_eq!(notify(&mut connection, &done), Vec::<Vec<u8>>::new(), "nothing is kept yet");
+        let records = [kept_record(1_690_000_000, &[&[1; 80], &[2; 3]]), kept_record(0, &[&[3; 160]])];
+        assert_eq!(events(&mut connection), [recorded(7, &records)]);
+        assert_eq!(connection.poll_timeout(), None, "who keeps it takes the time that it takes");
+        assert_eq!(keep(&mut connection, 9), [advance(9)]);
         assert_eq!(notify(&mut connection, &ACK), [read(9)]);
     }
 }
@@ -193,9 +210,8 @@ fn a_last_length_without_its_frame_is_legal() {
         for part in bytes.chunks(400) {
             notify(&mut connection, &data(part));
         }
-        assert_eq!(notify(&mut connection, &done(0, 1)), [advance(1)]);
-        let expected: Vec<_> = expected.iter().map(|frame| recorded(0, frame)).collect();
-        assert_eq!(events(&mut connection), expected);
+        notify(&mut connection, &done(0, 1));
+        assert_eq!(events(&mut connection), [recorded(0, &[kept_record(0, expected)])]);
     };
     check(&[], &[]);
     check(&[[200; 201], [200; 201]].concat(), &[&[200; 200], &[200; 200]]);
@@ -248,8 +264,9 @@ fn what_came_before_a_failure_is_kept() {
         notify(&mut connection, &value);
     }
     let end = [done(9, 8), crc32fast::hash(&bytes[..500]).to_be_bytes().to_vec()].concat();
-    assert_eq!(notify(&mut connection, &end), [advance(8)]);
-    assert_eq!(events(&mut connection), [recorded(5, &[1; 80])]);
+    notify(&mut connection, &end);
+    assert_eq!(events(&mut connection), [recorded(7, &[kept_record(5, &[&[1; 80]])])]);
+    assert_eq!(keep(&mut connection, 8), [advance(8)]);
     assert_eq!(notify(&mut connection, &ACK), [read(8)]);
 }
 
@@ -282,17 +299,19 @@ fn silence_and_refusals_are_tried_again_and_then_given_up() {
 }
 
 #[test]
-fn failures_are_forgotten_when_a_record_comes() {
+fn failures_are_forgotten_when_a_record_is_kept() {
     let mut connection = with_storage();
     for number in 0..3 * u64::from(omi::MAX_FAILURES) {
         assert_eq!(notify(&mut connection, &info(number, 99)), [read(number)]);
         for value in [read_begin(number, 1), data(&record(5, &[&[1; 80]])[..400]), data(&[0; 44])] {
             notify(&mut connection, &value);
         }
-        assert_eq!(notify(&mut connection, &done(9, number + 1)), [advance(number + 1)]);
+        notify(&mut connection, &done(9, number + 1));
+        assert_eq!(events(&mut connection), [recorded(number, &[kept_record(5, &[&[1; 80]])])]);
+        assert_eq!(keep(&mut connection, number + 1), [advance(number + 1)]);
         assert_eq!(notify(&mut connection, &ACK), [read(number + 1)]);
         notify(&mut connection, &[1, 9]);
-        assert_eq!(events(&mut connection), [Dropped(DropReason::RecordGap), recorded(5, &[1; 80])]);
+        assert_eq!(events(&mut connection), [Dropped(DropReason::RecordGap)]);
         connection.handle_timeout(connection.poll_timeout().expect("it is tried again"));
         assert_eq!(writes(&mut connection), [STOP, INFO]);
     }
@@ -308,27 +327,72 @@ fn firmware_without_a_ring_is_left_alone() {
     );
 }
 
-#[test]
-fn what_was_given_out_is_not_read_again_after_a_reconnect() {
-    let mut connection = with_storage();
-    let bytes = record(5, &[&[1; 80]]);
-    for value in [info(7, 9), read_begin(7, 1)] {
-        notify(&mut connection, &value);
-    }
+/// A connection that has given out records 7 and 8, which came in one READ from 7 on.
+fn given_out(connection: &mut Connection) {
+    let bytes = [record(5, &[&[1; 80]]), record(6, &[&[2; 80]])].concat();
+    assert_eq!(notify(connection, &info(7, 19)), [read(7)]);
+    notify(connection, &read_begin(7, 2));
     for part in bytes.chunks(400) {
-        notify(&mut connection, &data(part));
+        notify(connection, &data(part));
     }
-    assert_eq!(notify(&mut connection, &done(0, 8)), [advance(8)]);
-    assert_eq!(events(&mut connection).len(), 1);
+    assert_eq!(notify(connection, &done_with_checksum(9, &bytes)), Vec::<Vec<u8>>::new());
+    assert_eq!(events(connection).len(), 1);
+}
+
+#[test]
+fn what_is_kept_is_not_read_again_after_a_reconnect() {
+    let mut connection = with_storage();
+    given_out(&mut connection);
+    // The link is lost before it is known to be kept: it is read again.
+    begin(&mut connection);
+    given_out(&mut connection);
+    assert_eq!(keep(&mut connection, 9), [advance(9)]);
     // The link is lost: whether the ring was advanced is not known.
-    begin(&mut connection);
-    assert_eq!(notify(&mut connection, &info(7, 9)), [advance(8)]);
-    assert_eq!(notify(&mut connection, &ACK), [read(8)]);
-    begin(&mut connection);
-    assert_eq!(notify(&mut connection, &info(8, 9)), [read(8)]);
+    begin_from(&mut connection, 9);
+    assert_eq!(notify(&mut connection, &info(7, 19)), [advance(9)]);
+    assert_eq!(notify(&mut connection, &ACK), [read(9)]);
+    begin_from(&mut connection, 9);
+    assert_eq!(notify(&mut connection, &info(9, 19)), [read(9)]);
+    // What was overwritten meanwhile is lost.
+    begin_from(&mut connection, 9);
+    assert_eq!(notify(&mut connection, &info(12, 19)), [read(12)]);
     // Somebody cleared the ring.
-    begin(&mut connection);
+    begin_from(&mut connection, 9);
     assert_eq!(notify(&mut connection, &info(0, 3)), [read(0)]);
+}
+
+#[test]
+fn nothing_is_asked_of_a_ring_that_is_not_wanted() {
+    let mut connection = Connection::new(Firmware::Unknown);
+    connection.handle_connected(START);
+    connection.poll_write();
+    connection.handle_notification(Features, &[0x40, 0, 0, 0], START);
+    assert_eq!((writes(&mut connection), connection.poll_timeout()), (vec![], None));
+    // Nor of one that is not there.
+    let mut connection = Connection::new(Firmware::Unknown);
+    assert_eq!(keep(&mut connection, 0), Vec::<Vec<u8>>::new());
+    connection.handle_notification(Features, &[0x20, 0, 0, 0], START);
+    assert_eq!((writes(&mut connection), connection.poll_timeout()), (vec![], None));
+}
+
+#[test]
+fn what_could_not_be_kept_is_read_again_and_at_last_given_up() {
+    let mut connection = with_storage();
+    for failures in 1..=omi::MAX_FAILURES + 1 {
+        given_out(&mut connection);
+        // A late answer of the glasses does not take the place of the disk's.
+        assert_eq!(notify(&mut connection, &[1, 9]), Vec::<Vec<u8>>::new());
+        assert_eq!(keep(&mut connection, 7), Vec::<Vec<u8>>::new(), "nothing is advanced over");
+        let last = failures > omi::MAX_FAILURES;
+        let reason = if last { DropReason::Unanswered } else { DropReason::NotKept };
+        assert_eq!(events(&mut connection), [Dropped(reason)]);
+        let again = connection.poll_timeout();
+        assert_eq!(again, (!last).then_some(START + omi::PAUSE));
+        if let Some(again) = again {
+            connection.handle_timeout(again);
+            assert_eq!(writes(&mut connection), [STOP, INFO]);
+        }
+    }
 }
 
 #[test]

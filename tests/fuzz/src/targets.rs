@@ -79,8 +79,8 @@ fn omi_storage(bytes: &[u8]) -> u64 {
     conversation(Profile::Omi(Firmware::Unknown), &characteristics, bytes)
 }
 
-/// Bytes that hold 60 records of stored audio, of frames of one byte each.
-const MOST_EVENTS: usize = 60 * 220 + 16;
+/// Those that wait and a batch of recordings.
+const MOST_EVENTS: usize = glassd_core::link::MAX_EVENTS + 1;
 
 /// One connection: `[what u8][tens of ms u8][length u16][value]` each, the last one cut where the bytes end. What is a
 /// characteristic, or, from F0 on, a command.
@@ -88,6 +88,8 @@ fn conversation(profile: Profile, characteristics: &[Characteristic], bytes: &[u
     let mut connection = profile.connect();
     let mut now = Timestamp::from_secs(1_700_000_000);
     connection.handle_connected(now);
+    // Those that have no ring cannot do that.
+    let _ = connection.handle_command(&LinkCommand::FetchRecordings { from: 0 }, now);
     let mut kinds = Vec::new();
     let mut rest = bytes;
     while let [what, tens, low, high, after @ ..] = rest {
@@ -109,6 +111,12 @@ fn conversation(profile: Profile, characteristics: &[Characteristic], bytes: &[u
         let events: Vec<_> = std::iter::from_fn(|| connection.poll_event()).collect();
         assert!(events.len() <= MOST_EVENTS, "one notification made {} events", events.len());
         kinds.extend(events.iter().map(event_kind));
+        for event in &events {
+            if let LinkEvent::Recorded { first, records } = event {
+                let from = first.saturating_add(records.len() as u64);
+                let _ = connection.handle_command(&LinkCommand::FetchRecordings { from }, now);
+            }
+        }
         while let Some(write) = connection.poll_write() {
             assert!(write.value.len() <= 512, "{} bytes in one write", write.value.len());
             kinds.push(written_kind(write.value.first().copied()));
@@ -165,8 +173,9 @@ fn event_kind(event: &LinkEvent) -> &'static str {
             assert!(*percent <= 100);
             "battery"
         }
-        LinkEvent::Recorded { frame, .. } => {
-            assert!((1..=usize::from(u8::MAX)).contains(&frame.len()));
+        LinkEvent::Recorded { records, .. } => {
+            let mut frames = records.iter().flat_map(|record| &record.frames);
+            assert!(frames.all(|frame| (1..=usize::from(u8::MAX)).contains(&frame.len())));
             "recorded"
         }
         LinkEvent::Motion(motion) => {
@@ -227,7 +236,7 @@ fn converse(
     while let [what, length, after @ ..] = rest {
         let (value, next) = after.split_at(usize::from(*length).min(after.len()));
         rest = next;
-        match what % 8 {
+        match what % 7 {
             6 => drop(protocol.handle_command(&asked(value), now)),
             7 => {
                 let ms = value.iter().take(2).fold(0, |ms, byte| ms << 8 | u64::from(*byte));

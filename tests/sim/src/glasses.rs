@@ -10,6 +10,7 @@
 //! | audio | number of the notification u16 little-endian, index of the fragment in its frame, payload |
 //! | button | event i32 little-endian, i32 |
 //! | battery | percent |
+//! | codec | 21: Opus, 320 samples a frame |
 //! | answer text | version 1, kind, query id u64 big-endian, text (the gateway's own profile) |
 
 use std::collections::VecDeque;
@@ -29,6 +30,8 @@ const CHUNK: usize = 200;
 pub const PHOTO_INTERVAL: Duration = Duration::from_secs(30);
 /// A frame of audio: 320 samples at 16 kHz.
 const AUDIO_FRAME: Duration = Duration::from_millis(20);
+/// Codec id of Opus with such frames.
+const OPUS_320: u8 = 21;
 /// Longest audio payload of a notification; Omi's Opus frames have at most 160 bytes (`config.h`).
 const AUDIO_CHUNK: usize = 160;
 
@@ -150,13 +153,14 @@ impl OmiGlasses {
     }
 
     /// Says that a central has connected and subscribed: what was not sent before is gone, the battery level is
-    /// told, and photos take themselves from now on.
+    /// told, the codec is read, and photos take themselves from now on.
     pub fn handle_connect(&mut self, now: Timestamp) {
         self.outgoing.clear();
         self.audio.clear();
         self.asked_at = None;
         self.battery_told = None;
         self.photo_at = Some(now + PHOTO_INTERVAL);
+        self.outgoing.push_back((now, Characteristic::Codec, vec![OPUS_320]));
         self.spend(now);
     }
 

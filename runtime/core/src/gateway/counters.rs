@@ -25,8 +25,18 @@ pub enum Counter {
     FramesDropped(&'static str),
     /// Audio frames taken in.
     AudioFrames,
-    /// Audio notifications lost on the air.
+    /// Audio frames dropped with a reason.
+    AudioDropped(&'static str),
+    /// Places where audio frames were lost on the air.
+    AudioGaps,
+    /// Audio frames lost on the air.
     AudioLost,
+    /// Milliseconds of audio lost on the air, to be concealed.
+    AudioLostMillis,
+    /// Audio frames that glasses had recorded, kept on disk.
+    RecordedFrames,
+    /// Batches of recorded audio that could not be written.
+    RecordingFailures,
     /// Queries accepted.
     QueriesAccepted,
     /// Queries refused at the door.
@@ -56,7 +66,12 @@ impl Counter {
             Self::FramesSkipped(reason) => ("frames_skipped", Some(("reason", reason))),
             Self::FramesDropped(reason) => ("frames_dropped", Some(("reason", reason))),
             Self::AudioFrames => ("audio_frames", None),
+            Self::AudioDropped(reason) => ("audio_dropped", Some(("reason", reason))),
+            Self::AudioGaps => ("audio_gaps", None),
+            Self::AudioLostMillis => ("audio_lost_milliseconds", None),
             Self::AudioLost => ("audio_lost", None),
+            Self::RecordedFrames => ("recorded_frames", None),
+            Self::RecordingFailures => ("recording_failures", None),
             Self::QueriesAccepted => ("queries_accepted", None),
             Self::QueriesRejected(reason) => ("queries_rejected", Some(("reason", reason))),
             Self::QueriesEnded(how) => ("queries_ended", Some(("how", how))),

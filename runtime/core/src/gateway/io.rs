@@ -1,10 +1,12 @@
 //! What goes into the gateway and what comes out of it.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use glassd_policies::{Compression, Decision, FrameRate, Policies, Privacy};
+use glassd_policies::{CameraSettings, Compression, Decision, FrameRate, Policies, Privacy};
 
+use super::audio::{Recording, Sound};
 use crate::ids::{FrameId, GlassesId, QueryId};
 use crate::link::{Characteristic, Orientation, Profile, Write};
 use crate::query::{Answered, Source, StoredQuery};
@@ -41,6 +43,8 @@ pub struct Settings {
     pub in_flight: usize,
     /// Uplink budget in bytes per minute.
     pub uplink_bytes_per_minute: u64,
+    /// Glasses whose recordings of when nobody was connected are fetched, each with the record that is not kept yet.
+    pub offline_audio: BTreeMap<GlassesId, u64>,
     /// Seed of the gateway's own random numbers (jitter, ids of button queries).
     pub seed: u64,
 }
@@ -62,6 +66,7 @@ impl Default for Settings {
             in_flight: 4,
             // DESIGN: under 600 KB a minute.
             uplink_bytes_per_minute: 600 * 1024,
+            offline_audio: BTreeMap::new(),
             seed: 0,
         }
     }
@@ -221,6 +226,20 @@ pub enum Input {
         /// Why.
         reason: String,
     },
+    /// What [`Output::KeepRecording`] asked is on disk.
+    RecordingKept {
+        /// Whose.
+        glasses: GlassesId,
+        /// [`Recording::next`].
+        up_to: u64,
+    },
+    /// What [`Output::KeepRecording`] asked could not be written, and nothing of it was.
+    RecordingFailed {
+        /// Whose.
+        glasses: GlassesId,
+        /// [`Recording::next`].
+        up_to: u64,
+    },
     /// The broker is there.
     UplinkConnected,
     /// The broker is gone.
@@ -252,6 +271,10 @@ pub enum Output {
         /// What.
         write: Write,
     },
+    /// A frame of audio, in the order of its recording.
+    Sound(Sound),
+    /// Keep what glasses recorded on disk; answer with [`Input::RecordingKept`] or [`Input::RecordingFailed`].
+    KeepRecording(Recording),
     /// Look at a frame cheaply; answer with [`Input::Probed`].
     Probe(Frame),
     /// Run the model on a frame; answer with [`Input::Perceived`].
@@ -307,6 +330,13 @@ pub enum Notice {
         glasses: GlassesId,
         /// To what, and why.
         decision: Decision<FrameRate>,
+    },
+    /// The camera is set otherwise, and why.
+    Camera {
+        /// Whose.
+        glasses: GlassesId,
+        /// To what, and why.
+        decision: Decision<CameraSettings>,
     },
     /// A frame arrived whole.
     FrameArrived {

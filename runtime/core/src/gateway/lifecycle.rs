@@ -302,7 +302,7 @@ impl Gateway {
         }));
         if let Some(glasses) = query.glasses.clone() {
             self.with_glasses(&glasses, super::Missing::Add, |session, around, effects| {
-                session.tell(Kind::Answer, query.id, &answer, around.now, effects);
+                session.tell(Kind::Answer, query.id, &answer, around, effects);
             });
         }
         let local = query.route == Some(Route::Local);

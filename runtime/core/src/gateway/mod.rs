@@ -1,6 +1,7 @@
 //! The gateway state machine, in three verbs: [`Gateway::handle`], [`Gateway::poll_output`],
 //! [`Gateway::poll_timeout`].
 
+mod audio;
 mod counters;
 mod effects;
 mod glasses;
@@ -11,17 +12,19 @@ mod uplink;
 
 use std::collections::{BTreeMap, VecDeque};
 
-use glassd_policies::{Decision, FrameRate, Privacy, TokenBucket};
+use glassd_policies::{CameraSettings, Decision, FrameRate, Privacy, TokenBucket};
 use rand::{RngCore, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
+pub use self::audio::{RecordedFrame, Recording, Sound};
 pub use self::counters::{Counter, Counters};
 pub use self::io::{DeviceFacts, Frame, FrameFailure, Input, Notice, Output, Probe, Settings, Urgency};
 
 use self::effects::Effects;
-use self::glasses::{Session, Surroundings, Trigger};
+use self::glasses::{Session, Surroundings};
 use self::lifecycle::Query;
 use crate::ids::{FrameId, GlassesId, QueryId};
+use crate::link::Abilities;
 use crate::query::Source;
 use crate::time::Timestamp;
 
@@ -95,14 +98,9 @@ impl Gateway {
                 });
             }
             Input::Notification { glasses, characteristic, value } => {
-                let trigger = self.with_glasses(&glasses, Missing::Count, |session, around, effects| {
-                    session.handle_notification(characteristic, &value, around, effects)
+                self.with_glasses(&glasses, Missing::Count, |session, around, effects| {
+                    session.handle_notification(characteristic, &value, around, effects);
                 });
-                if let Some(Some(Trigger::Button)) = trigger {
-                    let query = QueryId(self.rng.next_u64());
-                    let text = self.settings.button_question.clone();
-                    self.handle_ask(query, Some(glasses), &text, Source::Button);
-                }
             }
             Input::Frame { glasses, jpeg, orientation } => {
                 self.with_glasses(&glasses, Missing::Add, |session, around, effects| {
@@ -129,6 +127,16 @@ impl Gateway {
             Input::Restored(row) => self.handle_restored(row),
             Input::Stored { query } => self.handle_stored(query),
             Input::StoreFailed { query, reason } => self.handle_store_failed(query, &reason),
+            Input::RecordingKept { glasses, up_to } => {
+                self.with_glasses(&glasses, Missing::Count, |session, around, effects| {
+                    session.handle_kept(up_to, true, around, effects);
+                });
+            }
+            Input::RecordingFailed { glasses, up_to } => {
+                self.with_glasses(&glasses, Missing::Count, |session, around, effects| {
+                    session.handle_kept(up_to, false, around, effects);
+                });
+            }
             Input::UplinkConnected => self.handle_uplink(true),
             Input::UplinkDisconnected => self.handle_uplink(false),
             Input::CloudMessage { correlation, content_type, payload } => {
@@ -175,13 +183,16 @@ impl Gateway {
         self.privacy
     }
 
-    /// Returns each pair of glasses: whether it is connected, its battery and its wanted frame rate.
+    /// Returns each pair of glasses: whether it is connected, what it has, and how its photos are taken.
     pub fn glasses(&self) -> impl Iterator<Item = GlassesState<'_>> {
         self.glasses.iter().map(|(id, session)| GlassesState {
             id,
             connected: session.is_connected(),
             battery: session.battery,
             rate: session.rate(),
+            abilities: session.abilities(),
+            camera: session.camera_settings(),
+            limits: session.limits(),
         })
     }
 
@@ -191,8 +202,20 @@ impl Gateway {
         for session in self.glasses.values_mut() {
             session.handle_timeout(&around, &mut self.effects);
         }
+        self.handle_buttons();
         self.handle_due_queries();
         self.publish_due();
+    }
+
+    /// Asks what the button asks, once for each pair of glasses on which it was pressed.
+    fn handle_buttons(&mut self) {
+        let pressed =
+            self.glasses.iter_mut().filter_map(|(id, session)| session.take_press().then(|| id.clone()));
+        for glasses in pressed.collect::<Vec<_>>() {
+            let query = QueryId(self.rng.next_u64());
+            let text = self.settings.button_question.clone();
+            self.handle_ask(query, Some(glasses), &text, Source::Button);
+        }
     }
 
     fn with_glasses<T>(
@@ -206,7 +229,8 @@ impl Gateway {
                 self.effects.count(Counter::Stray);
                 return None;
             }
-            self.glasses.insert(id.clone(), Session::new(id.clone()));
+            let recorded = self.settings.offline_audio.get(id).copied();
+            self.glasses.insert(id.clone(), Session::new(id.clone(), recorded));
         }
         let around = Surroundings { policies: &self.settings.policies, facts: self.facts, now: self.now };
         self.glasses.get_mut(id).map(|session| act(session, &around, &mut self.effects))
@@ -240,4 +264,23 @@ pub struct GlassesState<'a> {
     pub battery: Option<u8>,
     /// The wanted frame rate, with its reasons.
     pub rate: Option<&'a Decision<FrameRate>>,
+    /// What it has, as far as is known by now; `None` while it is away.
+    pub abilities: Option<Abilities>,
+    /// How it was told to take photos, and why; `None` where that cannot be told.
+    pub camera: Option<&'a Decision<CameraSettings>>,
+    /// What limits its photos.
+    pub limits: Limits,
+}
+
+/// What limits the photos of a pair of glasses; each `None` where it is not known or there is none.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Limits {
+    /// Photos a second that the device can take.
+    pub device_fps: Option<f32>,
+    /// Photos a second that the protocol allows.
+    pub protocol_fps: Option<f32>,
+    /// Photos a second that the link carried lately.
+    pub link_fps: Option<f32>,
+    /// What the link carries while a photo comes, in bytes a second.
+    pub link_bytes_per_second: Option<u64>,
 }

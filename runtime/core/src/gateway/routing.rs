@@ -149,7 +149,7 @@ impl Gateway {
         if let Some(glasses) = &query.glasses {
             let id = query.id;
             self.with_glasses(glasses, super::Missing::Count, |session, around, effects| {
-                session.tell(Kind::Notice, id, text, around.now, effects);
+                session.tell(Kind::Notice, id, text, around, effects);
             });
         }
     }

@@ -132,6 +132,19 @@ pub enum AudioCodec {
     Lc3(u32),
 }
 
+impl AudioCodec {
+    /// Returns how long a frame of so many bytes is.
+    pub fn length_of(self, bytes: usize) -> Duration {
+        let (samples, rate) = match self {
+            Self::Pcm16(rate) => (bytes as u64 / 2, rate),
+            Self::MuLaw(rate) | Self::Pcm8(rate) => (bytes as u64, rate),
+            Self::Opus(samples) => (samples.into(), 16_000),
+            Self::Lc3(_) => (160, 16_000),
+        };
+        Duration::from_micros(samples * 1_000_000 / u64::from(rate.max(1)))
+    }
+}
+
 /// What a button did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ButtonEvent {
@@ -182,15 +195,16 @@ pub enum LinkEvent {
     Audio {
         /// Its payload.
         frame: Vec<u8>,
-        /// How many notifications were lost since the last one.
+        /// How many frames were lost since the last one; of a frame in fragments each counts.
         lost_before: u32,
     },
-    /// One encoded audio frame that the glasses recorded while nobody was connected, in the order of recording.
+    /// Audio that the glasses recorded while nobody was connected: records without a gap, in the order of recording. The
+    /// next ones come when [`LinkCommand::FetchRecordings`] says that these are kept.
     Recorded {
-        /// Its payload.
-        frame: Vec<u8>,
-        /// When its record began, in whole seconds; `None` where the glasses did not know the time.
-        at: Option<Timestamp>,
+        /// Number of the first one.
+        first: u64,
+        /// They.
+        records: Vec<Record>,
     },
     /// The glasses said how they code audio.
     Codec(AudioCodec),
@@ -202,6 +216,15 @@ pub enum LinkEvent {
     Motion(Motion),
     /// Bytes were dropped; counted by reason.
     Dropped(DropReason),
+}
+
+/// A piece of a recording.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// When it began, in whole seconds; `None` where the glasses did not know the time.
+    pub at: Option<Timestamp>,
+    /// Its encoded frames.
+    pub frames: Vec<Vec<u8>>,
 }
 
 /// Why a decoder dropped bytes.
@@ -227,6 +250,8 @@ pub enum DropReason {
     AudioGap,
     /// Records of audio that did not come whole; they are read again.
     RecordGap,
+    /// Records of audio that could not be kept; they are read again.
+    NotKept,
     /// Something that was asked of the glasses again and again without an answer, or that they refused.
     Unanswered,
     /// A characteristic that this decoder does not know.
@@ -253,6 +278,7 @@ impl DropReason {
             Self::Duplicate => "duplicate",
             Self::AudioGap => "audio_gap",
             Self::RecordGap => "record_gap",
+            Self::NotKept => "not_kept",
             Self::Unanswered => "unanswered",
             Self::UnknownCharacteristic => "unknown_characteristic",
             Self::Unexpected => "unexpected",
@@ -291,4 +317,10 @@ pub enum LinkCommand {
     StopPhotos,
     /// Buzz for about so long.
     Vibrate(Duration),
+    /// Send what was recorded while nobody was connected, from this record on. What is before it is kept: the glasses may
+    /// overwrite it.
+    FetchRecordings {
+        /// Number of the record.
+        from: u64,
+    },
 }

@@ -65,4 +65,7 @@ pub struct CameraAbilities {
     pub shortest_interval: Duration,
     /// Whether its size and quality can be set.
     pub is_adjustable: bool,
+    /// Time between the photos that its firmware takes by itself, until it is told to stop; it cannot be set. `None`
+    /// where it takes none by itself.
+    pub own_interval: Option<Duration>,
 }

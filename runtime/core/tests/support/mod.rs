@@ -6,15 +6,18 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use glassd_core::gateway::{
-    Counter, Frame, FrameFailure, Gateway, Input, Notice, Output, Probe, Settings, Urgency,
+    Counter, Frame, FrameFailure, Gateway, Input, Notice, Output, Probe, Recording, Settings, Sound, Urgency,
 };
 use glassd_core::link::answer_text::{self, Kind};
-use glassd_core::link::{Characteristic, Orientation, Profile, omi};
+use glassd_core::link::{Characteristic, Orientation, Profile, Write, omi};
 use glassd_core::query::{Answered, Source, Stage, StoredQuery};
 use glassd_core::wire::{AnswerMessage, Encoding, Outcome, QueryMessage, VERSION};
 use glassd_core::{BoundingBox, GlassesId, Object, QueryId, Scene, Timestamp, Vocabulary};
 
 pub const START: Timestamp = Timestamp::from_secs(1_700_000_000);
+
+/// What glasses notify when they are written to.
+pub type Device = Box<dyn FnMut(&Write) -> Vec<(Characteristic, Vec<u8>)>>;
 
 /// The world around the gateway.
 pub struct World {
@@ -42,6 +45,13 @@ pub struct World {
     /// Frames that were given to models that hang.
     pub looked_at: Vec<Frame>,
     pub models_hang: bool,
+    /// Other glasses than Omi's: what they answer to a write, at once.
+    pub device: Option<Device>,
+    /// All that was written, and when.
+    pub writes: Vec<(Timestamp, Write)>,
+    pub sounds: Vec<Sound>,
+    /// What is on its way to the disk.
+    pub recordings: Vec<Recording>,
 }
 
 pub fn glasses(name: &str) -> GlassesId {
@@ -101,11 +111,18 @@ impl World {
             urgencies: Vec::new(),
             looked_at: Vec::new(),
             models_hang: false,
+            device: None,
+            writes: Vec::new(),
+            sounds: Vec::new(),
+            recordings: Vec::new(),
         }
     }
 
     pub fn connect(&mut self, name: &str) {
-        let profile = Profile::Omi(omi::Firmware::from_revision("2.3.2"));
+        self.connect_as(name, Profile::Omi(omi::Firmware::from_revision("2.3.2")));
+    }
+
+    pub fn connect_as(&mut self, name: &str, profile: Profile) {
         self.handle(Input::GlassesConnected { glasses: glasses(name), profile, device_fps_limit: None });
     }
 
@@ -170,7 +187,20 @@ impl World {
 
     fn perform(&mut self, output: Output) -> Vec<Input> {
         match output {
-            Output::Write { glasses, write } => self.written(&glasses, write.characteristic, &write.value),
+            Output::Write { glasses, write } => {
+                self.writes.push((self.now, write.clone()));
+                match &mut self.device {
+                    Some(device) => device(&write)
+                        .into_iter()
+                        .map(|(characteristic, value)| Input::Notification {
+                            glasses: glasses.clone(),
+                            characteristic,
+                            value,
+                        })
+                        .collect(),
+                    None => self.written(&glasses, write.characteristic, &write.value),
+                }
+            }
             Output::Probe(frame) => vec![Input::Probed { frame: frame.id, result: self.probe.clone() }],
             Output::Perceive { frame, urgency } => {
                 self.urgencies.push(urgency);
@@ -203,6 +233,14 @@ impl World {
                 self.ended.push(*answered);
                 Vec::new()
             }
+            Output::KeepRecording(recording) => {
+                self.recordings.push(recording);
+                Vec::new()
+            }
+            Output::Sound(sound) => {
+                self.sounds.push(sound);
+                Vec::new()
+            }
             Output::Notice(notice) => {
                 self.notices.push(notice);
                 Vec::new()
@@ -224,7 +262,7 @@ impl World {
 
     fn written(&mut self, id: &GlassesId, characteristic: Characteristic, value: &[u8]) -> Vec<Input> {
         match characteristic {
-            Characteristic::PhotoControl => {
+            Characteristic::PhotoControl if value == [0xFF] => {
                 *self.photos_asked.entry(id.clone()).or_default() += 1;
                 if !self.cameras_work {
                     return Vec::new();

@@ -32,6 +32,7 @@ impl Session {
         let requested_at = self.connection.as_mut().and_then(|c| c.requested_at.take());
         let transfer = requested_at.map_or(Duration::ZERO, |at| around.now.since(at));
         if let (Some(connection), Some(_)) = (&mut self.connection, requested_at) {
+            connection.goodput.handle_photo(jpeg.len(), around.now);
             let newest = transfer.as_secs_f32();
             let mean =
                 connection.transfer_seconds.map_or(newest, |mean| mean + TRANSFER_WEIGHT * (newest - mean));

@@ -1,19 +1,28 @@
-//! One pair of glasses: its link, its [camera's pace](pace), [what it looks at](frames).
+//! One pair of glasses: its [link](link), its camera's [settings](camera) and [pace](pace), [what it looks
+//! at](frames), [what it hears](sound) and
+//! [heard](recordings).
 
+mod camera;
 mod frames;
+mod link;
 mod pace;
+mod recordings;
+mod sound;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use glassd_policies::{Decision, FrameRate, Policies};
 
+use self::camera::{Camera, Goodput};
+use self::recordings::Recordings;
+use self::sound::Timeline;
 use super::counters::Counter;
 use super::effects::Effects;
-use super::io::{DeviceFacts, Frame, Notice, Output};
+use super::io::{DeviceFacts, Frame};
 use crate::ids::{FrameId, GlassesId, QueryId};
 use crate::link::answer_text::Kind;
-use crate::link::{ButtonEvent, Characteristic, LinkCommand, LinkEvent, Profile, Protocol};
+use crate::link::{Abilities, AudioCodec, LinkCommand, Profile, Protocol};
 use crate::scene::Scene;
 use crate::time::Timestamp;
 
@@ -24,6 +33,10 @@ const MAX_UNDELIVERED: usize = 16;
 pub(super) struct Session {
     id: GlassesId,
     connection: Option<Connection>,
+    /// The protocol of the link before, while there is none: it remembers what must not be done twice.
+    parted: Option<(Profile, Box<dyn Protocol>)>,
+    /// The wearer pressed the button, and nobody has taken it up yet.
+    pressed: bool,
     /// Battery in percent, as last heard.
     pub(super) battery: Option<u8>,
     pub(super) last_answer: Option<String>,
@@ -38,17 +51,29 @@ pub(super) struct Session {
     scene: Option<Scene>,
     perceived_at: Option<Timestamp>,
     undelivered: VecDeque<(Kind, QueryId, String)>,
+    /// `None` where they stay on the glasses.
+    recordings: Option<Recordings>,
 }
 
 /// What lasts as long as the link.
 struct Connection {
+    profile: Profile,
     protocol: Box<dyn Protocol>,
+    /// What the glasses were known to have when the rate was last decided.
+    abilities: Abilities,
     device_fps_limit: Option<f32>,
     /// When the photo on its way was asked for.
     requested_at: Option<Timestamp>,
+    /// When the last photo was asked for.
+    asked_at: Option<Timestamp>,
     next_capture: Timestamp,
     /// Mean seconds a photo takes over the link.
     transfer_seconds: Option<f32>,
+    goodput: Goodput,
+    camera: Camera,
+    /// How the glasses code what they hear, as they told.
+    codec: Option<AudioCodec>,
+    timeline: Timeline,
 }
 
 /// What everything here is decided with.
@@ -58,16 +83,14 @@ pub(super) struct Surroundings<'a> {
     pub(super) now: Timestamp,
 }
 
-/// What the wearer did.
-pub(super) enum Trigger {
-    Button,
-}
-
 impl Session {
-    pub(super) fn new(id: GlassesId) -> Self {
+    /// Makes glasses that are away; `recorded` is the record from which on their recordings are wanted.
+    pub(super) fn new(id: GlassesId, recorded: Option<u64>) -> Self {
         Self {
             id,
             connection: None,
+            parted: None,
+            pressed: false,
             battery: None,
             last_answer: None,
             last_trigger: None,
@@ -79,84 +102,8 @@ impl Session {
             scene: None,
             perceived_at: None,
             undelivered: VecDeque::new(),
+            recordings: recorded.map(Recordings::new),
         }
-    }
-
-    pub(super) fn handle_connected(
-        &mut self,
-        profile: Profile,
-        device_fps_limit: Option<f32>,
-        around: &Surroundings<'_>,
-        effects: &mut Effects,
-    ) {
-        self.connection = Some(Connection {
-            protocol: profile.connect(),
-            device_fps_limit,
-            requested_at: None,
-            next_capture: around.now,
-            transfer_seconds: None,
-        });
-        if let Some(connection) = &mut self.connection {
-            connection.protocol.handle_connected(around.now);
-        }
-        self.send(effects);
-        effects.notice(Notice::Connected(self.id.clone()));
-        for (kind, query, text) in std::mem::take(&mut self.undelivered) {
-            self.tell(kind, query, &text, around.now, effects);
-        }
-        self.decide_rate(around, effects);
-    }
-
-    pub(super) fn handle_disconnected(&mut self, effects: &mut Effects) {
-        if self.connection.take().is_some() {
-            effects.notice(Notice::Disconnected(self.id.clone()));
-        }
-    }
-
-    pub(super) fn is_connected(&self) -> bool {
-        self.connection.is_some()
-    }
-
-    /// Takes a notification; says what the wearer did with it, if anything.
-    pub(super) fn handle_notification(
-        &mut self,
-        characteristic: Characteristic,
-        value: &[u8],
-        around: &Surroundings<'_>,
-        effects: &mut Effects,
-    ) -> Option<Trigger> {
-        let Some(connection) = &mut self.connection else {
-            effects.count(Counter::Stray);
-            return None;
-        };
-        effects.count(Counter::Notifications);
-        effects.counters.add(Counter::NotificationBytes, value.len() as u64);
-        connection.protocol.handle_notification(characteristic, value, around.now);
-        self.send(effects);
-        let mut trigger = None;
-        while let Some(event) = self.connection.as_mut().and_then(|c| c.protocol.poll_event()) {
-            match event {
-                LinkEvent::Photo { jpeg, orientation } => {
-                    self.handle_photo(jpeg, orientation, around, effects);
-                }
-                LinkEvent::Audio { lost_before, .. } => {
-                    effects.count(Counter::AudioFrames);
-                    effects.counters.add(Counter::AudioLost, u64::from(lost_before));
-                }
-                LinkEvent::Recorded { .. } | LinkEvent::Codec(_) | LinkEvent::Motion(_) => {}
-                LinkEvent::Button(ButtonEvent::Single) => trigger = Some(Trigger::Button),
-                LinkEvent::Button(_) => effects.notice(Notice::Button(self.id.clone())),
-                LinkEvent::Battery(percent) => {
-                    self.battery = Some(percent);
-                    self.decide_rate(around, effects);
-                }
-                LinkEvent::Dropped(reason) => {
-                    effects.count(Counter::LinkDropped(reason));
-                    self.recover_capture(reason, around.now);
-                }
-            }
-        }
-        trigger
     }
 
     /// The wearer did something: the rate goes up, and a photo is taken as soon as the link allows.
@@ -175,7 +122,7 @@ impl Session {
         kind: Kind,
         query: QueryId,
         text: &str,
-        now: Timestamp,
+        around: &Surroundings<'_>,
         effects: &mut Effects,
     ) {
         if kind == Kind::Answer {
@@ -189,22 +136,7 @@ impl Session {
             self.undelivered.push_back((kind, query, text.to_owned()));
             return;
         }
-        self.command(&LinkCommand::Show { kind, query, text: text.to_owned() }, now, effects);
-        self.command(&LinkCommand::Vibrate(Duration::from_millis(100)), now, effects);
-    }
-
-    /// Asks something of the glasses, if they can.
-    fn command(&mut self, command: &LinkCommand, now: Timestamp, effects: &mut Effects) {
-        let Some(connection) = &mut self.connection else { return };
-        // What they cannot do is shown in their abilities.
-        let _ = connection.protocol.handle_command(command, now);
-        self.send(effects);
-    }
-
-    /// Hands on what the protocol wants written.
-    fn send(&mut self, effects: &mut Effects) {
-        while let Some(write) = self.connection.as_mut().and_then(|c| c.protocol.poll_write()) {
-            effects.output(Output::Write { glasses: self.id.clone(), write });
-        }
+        self.command(&LinkCommand::Show { kind, query, text: text.to_owned() }, around, effects);
+        self.command(&LinkCommand::Vibrate(Duration::from_millis(100)), around, effects);
     }
 }

@@ -1,10 +1,15 @@
 //! How often the camera of a pair of glasses takes a photo, and when the next one is due.
+//!
+//! The gateway asks for each photo, of all glasses. The open profile could also be told an interval; but Frame has no
+//! such command, OmiGlass heeds no number, and a photo that comes by itself is as old as the link made it. That of one
+//! that was asked for is known, the next one waits until it has come, and a question gets one at once.
 
 use std::time::Duration;
 
 use glassd_policies::{Decision, FrameRate, FrameRateFacts};
 
 use super::{Session, Surroundings};
+use crate::gateway::Limits;
 use crate::gateway::counters::Counter;
 use crate::gateway::effects::Effects;
 use crate::gateway::io::Notice;
@@ -18,37 +23,49 @@ const CAPTURE_TIMEOUT: Duration = Duration::from_secs(7);
 impl Session {
     pub(in crate::gateway) fn poll_timeout(&self) -> Option<Timestamp> {
         let connection = self.connection.as_ref()?;
-        let capture = match connection.requested_at {
+        connection.protocol.poll_timeout().into_iter().chain(self.capture_due()).min()
+    }
+
+    /// Returns when the next photo is due, or the one that was asked for is overdue; `None` without a camera.
+    fn capture_due(&self) -> Option<Timestamp> {
+        let shortest = self.camera()?.shortest_interval;
+        let connection = self.connection.as_ref()?;
+        let wanted = match connection.requested_at {
             Some(requested_at) => requested_at + CAPTURE_TIMEOUT,
             None => connection.next_capture,
         };
-        connection.protocol.poll_timeout().into_iter().chain([capture]).min()
+        // A trigger or a lost photo wants the next one at once; the camera may not.
+        let allowed = connection.asked_at.map(|at| at + shortest);
+        Some(allowed.map_or(wanted, |allowed| wanted.max(allowed)))
     }
 
     /// Asks for the next photo when it is due, and again when one got lost.
     pub(in crate::gateway) fn handle_timeout(&mut self, around: &Surroundings<'_>, effects: &mut Effects) {
+        self.handle_link_timeout(around, effects);
+        // Before a photo is asked for, so that it is taken so.
+        self.decide_camera(around, effects);
         let interval = self.interval();
-        if let Some(connection) = &mut self.connection {
-            connection.protocol.handle_timeout(around.now);
-        }
-        self.send(effects);
+        let due = self.capture_due();
         let Some(connection) = &mut self.connection else { return };
-        if let Some(requested_at) = connection.requested_at {
-            if around.now < requested_at + CAPTURE_TIMEOUT {
-                return;
-            }
-            effects.count(Counter::FramesDropped("never_arrived"));
+        let Some(due) = due else {
+            // Nobody will send what was asked for before it was known that there is no camera.
             connection.requested_at = None;
-            connection.next_capture = around.now;
-        }
-        if around.now < connection.next_capture {
             return;
+        };
+        if around.now < due {
+            return;
+        }
+        if connection.requested_at.take().is_some() {
+            effects.count(Counter::FramesDropped("never_arrived"));
+            connection.next_capture = around.now;
         }
         // Paced from the moment it was due, so that the mean rate is the wanted one.
         let late = around.now.since(connection.next_capture);
         connection.next_capture = around.now + interval.saturating_sub(late.min(interval / 2));
         connection.requested_at = Some(around.now);
-        self.command(&LinkCommand::TakePhoto, around.now, effects);
+        connection.goodput.begin();
+        connection.asked_at = Some(around.now);
+        self.command(&LinkCommand::TakePhoto, around, effects);
     }
 
     fn interval(&self) -> Duration {
@@ -58,17 +75,13 @@ impl Session {
 
     pub(super) fn decide_rate(&mut self, around: &Surroundings<'_>, effects: &mut Effects) {
         let active = self.is_active(around.now);
-        let connection = self.connection.as_ref();
         let facts = FrameRateFacts {
-            // Glasses that do not tell their battery are taken as half full.
-            battery: self.battery.unwrap_or(50),
+            battery: self.known_battery(),
             user_active: active,
             motion: self.motion,
             thermal_fps_limit: around.facts.thermal_fps_limit,
-            device_fps_limit: connection.and_then(|c| c.device_fps_limit),
-            link_fps_limit: connection
-                .and_then(|c| c.transfer_seconds)
-                .map(|seconds| 1.0 / seconds.max(0.01)),
+            device_fps_limit: self.device_fps_limit(),
+            link_fps_limit: self.link_fps_limit(),
         };
         let previous = self.rate.as_ref().map(|decision| decision.value);
         let decision = around.policies.frame_rate.decide(&facts, previous);
@@ -76,6 +89,40 @@ impl Session {
             effects.notice(Notice::FrameRate { glasses: self.id.clone(), decision: decision.clone() });
         }
         self.rate = Some(decision);
+    }
+
+    /// Returns the photos a second that the device can take, or its protocol allows, whichever are fewer.
+    fn device_fps_limit(&self) -> Option<f32> {
+        let device = self.connection.as_ref().and_then(|c| c.device_fps_limit);
+        device.into_iter().chain(self.protocol_fps_limit()).min_by(f32::total_cmp)
+    }
+
+    /// Returns the photos a second that the protocol allows; `None` where it does not say.
+    fn protocol_fps_limit(&self) -> Option<f32> {
+        let shortest = self.camera()?.shortest_interval;
+        (!shortest.is_zero()).then(|| 1.0 / shortest.as_secs_f32())
+    }
+
+    /// Returns the photos a second that the link carried lately.
+    fn link_fps_limit(&self) -> Option<f32> {
+        let seconds = self.connection.as_ref()?.transfer_seconds?;
+        Some(1.0 / seconds.max(0.01))
+    }
+
+    /// Glasses that do not tell their battery are taken as half full.
+    pub(super) fn known_battery(&self) -> u8 {
+        self.battery.unwrap_or(50)
+    }
+
+    /// Returns what limits the photos.
+    pub(in crate::gateway) fn limits(&self) -> Limits {
+        let connection = self.connection.as_ref();
+        Limits {
+            device_fps: connection.and_then(|c| c.device_fps_limit),
+            protocol_fps: self.protocol_fps_limit(),
+            link_fps: self.link_fps_limit(),
+            link_bytes_per_second: connection.and_then(|c| c.goodput.bytes_per_second()),
+        }
     }
 
     /// Returns the wanted frame rate with its reasons.
@@ -86,7 +133,7 @@ impl Session {
     /// A photo that was lost on the way need not be waited for.
     pub(super) fn recover_capture(&mut self, reason: DropReason, now: Timestamp) {
         use DropReason::{
-            AudioGap, Duplicate, Malformed, NotAcknowledged, Overflow, PhotoChecksum, PhotoGap,
+            AudioGap, Duplicate, Malformed, NotAcknowledged, NotKept, Overflow, PhotoChecksum, PhotoGap,
             PhotoIncomplete, PhotoTooLong, PhotoWithoutStart, RecordGap, Unanswered, Unexpected,
             UnknownCharacteristic, UnknownValue,
         };
@@ -107,7 +154,8 @@ impl Session {
             | Unanswered
             | UnknownCharacteristic
             | Unexpected
-            | NotAcknowledged => {}
+            | NotAcknowledged
+            | NotKept => {}
         }
     }
 }

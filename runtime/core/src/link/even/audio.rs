@@ -42,7 +42,7 @@ impl Audio {
             None => 0,
             Some(last) => match seq.wrapping_sub(last.seq) {
                 0 if last.payload == payload => return events.drop_because(DropReason::Duplicate),
-                ahead @ 1..0x80 => u32::from(ahead) - 1,
+                ahead @ 1..0x80 => (u32::from(ahead) - 1) * FRAMES as u32,
                 // By half of the numbers and more, or not at all: the glasses count anew.
                 0 | 0x80.. => 0,
             },

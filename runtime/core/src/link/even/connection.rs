@@ -129,8 +129,11 @@ impl Connection {
 
 impl Protocol for Connection {
     fn handle_connected(&mut self, now: Timestamp) {
-        self.uninitialised = vec![Arm::Right, Arm::Left];
-        self.heartbeat_due = Some(now + HEARTBEAT_TIME);
+        *self = Self {
+            uninitialised: vec![Arm::Right, Arm::Left],
+            heartbeat_due: Some(now + HEARTBEAT_TIME),
+            ..Self::default()
+        };
         self.advance(now);
     }
 
@@ -181,7 +184,8 @@ impl Protocol for Connection {
             | LinkCommand::TakePhoto
             | LinkCommand::PhotoEvery(_)
             | LinkCommand::StopPhotos
-            | LinkCommand::Vibrate(_) => return Err(Unsupported),
+            | LinkCommand::Vibrate(_)
+            | LinkCommand::FetchRecordings { .. } => return Err(Unsupported),
         }
         self.advance(now);
         Ok(())

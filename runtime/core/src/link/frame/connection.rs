@@ -211,7 +211,7 @@ impl Connection {
 
 impl Protocol for Connection {
     fn handle_connected(&mut self, now: Timestamp) {
-        self.battery_due = now;
+        *self = Self { battery_due: now, ..Self::new(self.settings) };
         self.restart(now);
     }
 
@@ -274,7 +274,10 @@ impl Protocol for Connection {
             }
             // The one on its way will do.
             LinkCommand::TakePhoto => self.wants_photo = self.photo_due.is_none(),
-            LinkCommand::PhotoEvery(_) | LinkCommand::StopPhotos | LinkCommand::Vibrate(_) => {
+            LinkCommand::PhotoEvery(_)
+            | LinkCommand::StopPhotos
+            | LinkCommand::Vibrate(_)
+            | LinkCommand::FetchRecordings { .. } => {
                 return Err(Unsupported);
             }
         }
@@ -284,7 +287,11 @@ impl Protocol for Connection {
 
     fn abilities(&self) -> Abilities {
         Abilities {
-            camera: Some(CameraAbilities { shortest_interval: Duration::ZERO, is_adjustable: true }),
+            camera: Some(CameraAbilities {
+                shortest_interval: Duration::ZERO,
+                is_adjustable: true,
+                own_interval: None,
+            }),
             microphone: true,
             display: true,
             haptics: false,

@@ -170,7 +170,8 @@ impl Protocol for Connection {
             | LinkCommand::TakePhoto
             | LinkCommand::PhotoEvery(_)
             | LinkCommand::StopPhotos
-            | LinkCommand::Vibrate(_) => return Err(Unsupported),
+            | LinkCommand::Vibrate(_)
+            | LinkCommand::FetchRecordings { .. } => return Err(Unsupported),
         }
         Ok(())
     }

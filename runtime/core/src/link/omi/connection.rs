@@ -11,7 +11,11 @@ use super::storage::Drain;
 use super::{Decoder, Features, Firmware, encode};
 use crate::time::Timestamp;
 
-/// One connection. One that begins again after its link was lost goes on with the stored audio where it was.
+/// OmiGlass takes photos so often from its boot on, whatever interval it is told (`PHOTO_CAPTURE_INTERVAL_MS` in its
+/// `config.h`).
+const OWN_INTERVAL: Duration = Duration::from_secs(30);
+
+/// One connection.
 #[derive(Debug)]
 pub struct Connection {
     decoder: Decoder,
@@ -36,7 +40,7 @@ impl Connection {
         let features = Features::read(value)?;
         self.features = Some(features);
         if features.has_storage() {
-            self.drain.begin(now);
+            self.drain.handle_storage(now);
         }
         Ok(())
     }
@@ -52,6 +56,7 @@ impl Protocol for Connection {
     /// Sets the clock: firmware with a storage stamps its records with it. Other firmware has no such characteristic.
     fn handle_connected(&mut self, now: Timestamp) {
         self.decoder.handle_disconnect();
+        self.writes.clear();
         self.drain.handle_connected();
         let seconds = u32::try_from(now.as_secs()).unwrap_or(u32::MAX);
         let value = seconds.to_le_bytes().to_vec();
@@ -82,7 +87,7 @@ impl Protocol for Connection {
     }
 
     fn poll_event(&mut self) -> Option<LinkEvent> {
-        self.decoder.poll_event().or_else(|| self.drain.poll_frame())
+        self.decoder.poll_event().or_else(|| self.drain.poll_batch())
     }
 
     fn poll_write(&mut self) -> Option<Write> {
@@ -90,8 +95,13 @@ impl Protocol for Connection {
         self.writes.pop_front().or_else(|| self.drain.poll_write().map(storage))
     }
 
-    fn handle_command(&mut self, command: &LinkCommand, _now: Timestamp) -> Result<(), Unsupported> {
+    fn handle_command(&mut self, command: &LinkCommand, now: Timestamp) -> Result<(), Unsupported> {
         let write = match command {
+            LinkCommand::FetchRecordings { from } => {
+                let result = self.drain.fetch(*from, now);
+                self.note(result);
+                return Ok(());
+            }
             LinkCommand::Show { kind, query, text } => answer_text::encode(*kind, *query, text),
             LinkCommand::Vibrate(_) if !self.abilities().haptics => return Err(Unsupported),
             other => encode(other).ok_or(Unsupported)?,
@@ -101,8 +111,14 @@ impl Protocol for Connection {
     }
 
     fn abilities(&self) -> Abilities {
+        // The pendants tell their features and have no camera; OmiGlass tells none (`omiGlass/firmware/src/app.cpp`).
+        let camera = CameraAbilities {
+            shortest_interval: Duration::ZERO,
+            is_adjustable: false,
+            own_interval: Some(OWN_INTERVAL),
+        };
         Abilities {
-            camera: Some(CameraAbilities { shortest_interval: Duration::ZERO, is_adjustable: false }),
+            camera: self.features.is_none().then_some(camera),
             microphone: true,
             display: true,
             haptics: self.features.is_none_or(Features::has_haptics),

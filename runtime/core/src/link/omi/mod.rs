@@ -123,7 +123,10 @@ pub fn encode(command: &LinkCommand) -> Option<Write> {
         LinkCommand::StopPhotos => (Characteristic::PhotoControl, 0),
         LinkCommand::PhotoEvery(interval) => (Characteristic::PhotoControl, interval_seconds(*interval)),
         LinkCommand::Vibrate(duration) => (Characteristic::Haptic, haptic_level(*duration)),
-        LinkCommand::Camera { .. } | LinkCommand::Microphone(_) | LinkCommand::Show { .. } => return None,
+        LinkCommand::Camera { .. }
+        | LinkCommand::Microphone(_)
+        | LinkCommand::Show { .. }
+        | LinkCommand::FetchRecordings { .. } => return None,
     };
     Some(Write { characteristic, value: vec![byte] })
 }

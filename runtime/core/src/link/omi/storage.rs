@@ -18,12 +18,12 @@
 //! | `03 [bytes]` | DATA, without regard to where a record ends |
 //! | `04 [status u8][next u64]`, newer `[CRC-32 u32]` | DONE, and the checksum of all DATA |
 //!
-//! Records are read in batches. One is given out when its DONE has come and agrees with its DATA, then the ring
-//! is advanced, then the next one is read. The number of the next record outlives the link: what was given out and
-//! not yet advanced over is not read again by a connection that begins again. (Another connection would repeat
-//! one batch at most. A ring that was cleared counts from 0; one that has meanwhile grown beyond the old
-//! number is read from there.) What goes wrong is tried again from INFO on after a pause; after
-//! [`MAX_FAILURES`] without a single record in between the drain ends, and begins again with the next link.
+//! Nothing is asked before it is known from which record on they are wanted. They are read in batches. One is given out
+//! when its DONE has come and agrees with its DATA; when it is kept the ring is advanced over it, and the next one is
+//! read. Who keeps them knows the number of the next record, over all links and restarts: what was kept and not yet
+//! advanced over is not read again. (A ring that was cleared counts from 0; one that has meanwhile grown beyond the old
+//! number is read from there.) What goes wrong is tried again from INFO on after a pause; after [`MAX_FAILURES`] without
+//! a single record kept in between the drain ends, and begins again with the next link.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -50,9 +50,13 @@ pub(super) struct Drain {
     /// When what is awaited is given up, or the pause ends.
     due: Option<Timestamp>,
     failures: u8,
-    /// The record after the last that was given out.
+    /// These glasses have a ring.
+    has_storage: bool,
+    /// Records are wanted.
+    is_wanted: bool,
+    /// The record after the last that is kept.
     next: u64,
-    frames: VecDeque<LinkEvent>,
+    batch: Option<LinkEvent>,
     writes: VecDeque<Vec<u8>>,
 }
 
@@ -67,21 +71,53 @@ enum State {
         count: u32,
         bytes: Vec<u8>,
     },
+    /// Those before this record were given out; whoever keeps them says when they are.
+    Keeping {
+        next: u64,
+    },
     Advancing,
     Pausing,
 }
 
 impl Drain {
-    /// Forgets what was on its way; the ring stays known.
+    /// Forgets all that was on its way.
     pub(super) fn handle_connected(&mut self) {
-        self.become_idle();
-        self.failures = 0;
-        self.writes.clear();
+        *self = Self::default();
     }
 
-    /// Begins, unless it has.
-    pub(super) fn begin(&mut self, now: Timestamp) {
-        if matches!(self.state, State::Idle) {
+    /// These glasses have a ring.
+    pub(super) fn handle_storage(&mut self, now: Timestamp) {
+        self.has_storage = true;
+        self.begin(now);
+    }
+
+    /// Records from this one on are wanted, and those before it are kept.
+    pub(super) fn fetch(&mut self, from: u64, now: Timestamp) -> Result<(), DropReason> {
+        match self.state {
+            State::Keeping { next } if next == from => {
+                self.next = next;
+                self.failures = 0;
+                self.advance(now);
+            }
+            State::Keeping { .. } => return self.fail(DropReason::NotKept, now),
+            State::Idle => {
+                self.is_wanted = true;
+                self.next = from;
+                self.begin(now);
+            }
+            // What is on its way goes on from where it is.
+            State::AwaitingInfo
+            | State::AwaitingBegin
+            | State::Reading { .. }
+            | State::Advancing
+            | State::Pausing => {}
+        }
+        Ok(())
+    }
+
+    /// Begins, unless it has or something is missing.
+    fn begin(&mut self, now: Timestamp) {
+        if self.has_storage && self.is_wanted && matches!(self.state, State::Idle) {
             self.ask(State::AwaitingInfo, vec![0x10], now);
         }
     }
@@ -114,8 +150,8 @@ impl Drain {
         self.fail(DropReason::RecordGap, now)
     }
 
-    pub(super) fn poll_frame(&mut self) -> Option<LinkEvent> {
-        self.frames.pop_front()
+    pub(super) fn poll_batch(&mut self) -> Option<LinkEvent> {
+        self.batch.take()
     }
 
     pub(super) fn poll_write(&mut self) -> Option<Vec<u8>> {
@@ -129,7 +165,7 @@ impl Drain {
                 Ok(())
             }
             // Of a STOP, or too late.
-            (_, 0) | (State::Idle | State::Pausing, _) => Ok(()),
+            (_, 0) | (State::Idle | State::Pausing | State::Keeping { .. }, _) => Ok(()),
             (_, NO_SUCH_COMMAND) => {
                 self.become_idle();
                 Err(DropReason::Unanswered)
@@ -152,7 +188,7 @@ impl Drain {
             return Err(DropReason::UnknownValue);
         }
         if self.next > first && self.next <= end {
-            // Given out, but not advanced over: the link was lost in between.
+            // Kept, but not advanced over: the link was lost in between.
             self.advance(now);
         } else {
             self.next = first;
@@ -205,12 +241,11 @@ impl Drain {
                 Ok(())
             }
             Some(given @ [_, ..]) if is_right && is_exact => {
-                let overflowed = !self.frames.is_empty();
-                self.frames = given.iter().flat_map(record::frames).collect();
-                self.next = next;
-                self.failures = 0;
-                self.advance(now);
-                if overflowed { Err(DropReason::Overflow) } else { Ok(()) }
+                let records = given.iter().map(record::read).collect();
+                self.batch = Some(LinkEvent::Recorded { first: self.next, records });
+                self.state = State::Keeping { next };
+                self.due = None;
+                Ok(())
             }
             _ => self.fail(DropReason::RecordGap, now),
         }

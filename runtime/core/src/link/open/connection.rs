@@ -187,6 +187,7 @@ impl Protocol for Connection {
                 self.require(|hello| hello.abilities.haptics)?;
                 self.write(control::vibrate(*duration));
             }
+            LinkCommand::FetchRecordings { .. } => return Err(Unsupported),
             LinkCommand::Show { kind, query, text } => {
                 self.require(|hello| hello.abilities.display)?;
                 for piece in control::text(*kind, *query, text, self.longest_write()) {

@@ -53,6 +53,7 @@ impl Hello {
         let camera = CameraAbilities {
             shortest_interval: Duration::from_millis(u16::from_le_bytes([i0, i1]).into()),
             is_adjustable: count > 0,
+            own_interval: None,
         };
         Ok(Self {
             abilities: Abilities {
