@@ -16,7 +16,7 @@ import time
 
 from bumble import hci
 from bumble.core import UUID, AdvertisingData
-from bumble.device import AdvertisingEventProperties, AdvertisingParameters, Device, DeviceConfiguration
+from bumble.device import Device, DeviceConfiguration
 from bumble.gatt import Characteristic, CharacteristicValue, Service
 from bumble.pairing import PairingConfig, PairingDelegate
 from bumble.transport import open_transport
@@ -60,6 +60,11 @@ class Wearer(PairingDelegate):
 
     async def confirm(self, auto: bool = False) -> bool:
         return True
+
+
+# The virtual controller ends every advertising set with the first link, and Bumble takes that for a link of each: the
+# commands of Bluetooth 4 are used, which know no sets.
+Device.supports_le_extended_advertising = property(lambda _: False)
 
 
 class Link:
@@ -150,10 +155,7 @@ class Glasses:
         device.on("connection", self.connected)
 
     def connected(self, connection) -> None:
-        # The virtual controller ends all advertising with the first link, and Bumble takes that for more links.
         handle, address = connection.handle, connection.self_address
-        if handle in self.links:
-            return
         say("connected", address)
         link = self.links[handle] = Link(self, connection, address)
 
@@ -181,27 +183,25 @@ class Glasses:
         services = AdvertisingData.COMPLETE_LIST_OF_128_BIT_SERVICE_CLASS_UUIDS
         told = bytes(AdvertisingData([(AdvertisingData.FLAGS, bytes([6])), (services, bytes(UUID(omi(0))))]))
         name = bytes(AdvertisingData([(AdvertisingData.COMPLETE_LOCAL_NAME, NAME.encode())]))
-        legacy = AdvertisingEventProperties(is_connectable=True, is_scannable=True, is_legacy=True)
-        advertisers = {
-            address: await self.device.create_advertising_set(
-                AdvertisingParameters(legacy, 100, 100), address, told, name)
-            for address in self.addresses
-        }
         say("advertises")
         # The virtual controller reports one advertisement each time that advertising is turned on, a real one all the
-        # time; so it is turned on again and again while nobody is connected.
+        # time; so it is turned on again and again while nobody is connected. It has one address at a time.
+        turn = 0
         while not ended.is_set():
+            linked = {link.address for link in self.links.values()}
+            free = [one for one in self.addresses if one not in linked and time.monotonic() - self.gone_at[one] > 0.5]
+            try:
+                await self.device.stop_advertising()
+                if free:
+                    self.device.random_address, turn = free[turn % len(free)], turn + 1
+                    await self.device.send_sync_command(
+                        hci.HCI_LE_Set_Random_Address_Command(random_address=self.device.random_address))
+                    await self.device.start_advertising(advertising_data=told, scan_response_data=name,
+                                                        advertising_interval_min=100, advertising_interval_max=100)
+            except hci.HCI_Error:
+                # Somebody connects at this moment.
+                pass
             await asyncio.sleep(0.4)
-            for address, advertiser in advertisers.items():
-                has_link = any(link.address == address for link in self.links.values())
-                if has_link or time.monotonic() - self.gone_at[address] < 0.5:
-                    continue
-                for step in (advertiser.stop, advertiser.start):
-                    try:
-                        await step()
-                    except hci.HCI_Error:
-                        # It has ended by itself, or somebody connects at this moment.
-                        pass
         # A virtual controller that is reset with a link leaves its peer believing in it for ever.
         for link in list(self.links.values()):
             await link.connection.disconnect()

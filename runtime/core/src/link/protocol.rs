@@ -27,6 +27,12 @@ pub trait Protocol: fmt::Debug + Send {
         None
     }
 
+    /// Returns when a photo that is on its way would be given up, if nothing more of it came; `None` where none is.
+    /// Until then no other one is asked for: its pieces would come among those of the first.
+    fn photo_due(&self) -> Option<Timestamp> {
+        None
+    }
+
     /// Yields the next event.
     fn poll_event(&mut self) -> Option<LinkEvent>;
 

@@ -16,7 +16,7 @@ use crate::gateway::io::Notice;
 use crate::link::{DropReason, LinkCommand};
 use crate::time::Timestamp;
 
-/// A photo that was asked for and has not come within this time is asked for again. Three times the
+/// A photo that was asked for and has not begun to come within this time is asked for again. Three times the
 /// slowest transfer measured over BlueZ with a VGA photo (2.4 s).
 const CAPTURE_TIMEOUT: Duration = Duration::from_secs(7);
 
@@ -31,7 +31,10 @@ impl Session {
         let shortest = self.camera()?.shortest_interval;
         let connection = self.connection.as_ref()?;
         let wanted = match connection.requested_at {
-            Some(requested_at) => requested_at + CAPTURE_TIMEOUT,
+            Some(requested_at) => {
+                let given_up = connection.protocol.photo_due();
+                given_up.into_iter().chain([requested_at + CAPTURE_TIMEOUT]).max()?
+            }
             None => connection.next_capture,
         };
         // A trigger or a lost photo wants the next one at once; the camera may not.

@@ -254,6 +254,10 @@ impl Protocol for Connection {
             .min()
     }
 
+    fn photo_due(&self) -> Option<Timestamp> {
+        self.photo_due
+    }
+
     fn poll_event(&mut self) -> Option<LinkEvent> {
         self.events.pop()
     }

@@ -147,6 +147,10 @@ impl Protocol for Connection {
         [self.images.due(), self.pages.due(), self.heartbeat].into_iter().flatten().min()
     }
 
+    fn photo_due(&self) -> Option<Timestamp> {
+        self.images.due()
+    }
+
     fn poll_event(&mut self) -> Option<LinkEvent> {
         self.events.pop()
     }

@@ -8,12 +8,15 @@ use super::super::{
     Write, answer_text,
 };
 use super::storage::Drain;
-use super::{Decoder, Features, Firmware, encode};
+use super::{Decoder, Features, Firmware, encode, photo};
 use crate::time::Timestamp;
 
 /// OmiGlass takes photos so often from its boot on, whatever interval it is told (`PHOTO_CAPTURE_INTERVAL_MS` in its
 /// `config.h`).
 const OWN_INTERVAL: Duration = Duration::from_secs(30);
+
+/// A photo of which nothing more comes for so long has been lost: the firmware sends its chunks one after the other.
+const PHOTO_SILENCE: Duration = Duration::from_secs(3);
 
 /// One connection.
 #[derive(Debug)]
@@ -22,6 +25,8 @@ pub struct Connection {
     /// `None` until they were read; OmiGlass has none.
     features: Option<Features>,
     drain: Drain,
+    /// When the photo on its way is given up.
+    photo_due: Option<Timestamp>,
     writes: VecDeque<Write>,
 }
 
@@ -32,6 +37,7 @@ impl Connection {
             decoder: Decoder::new(firmware),
             features: None,
             drain: Drain::default(),
+            photo_due: None,
             writes: VecDeque::new(),
         }
     }
@@ -56,6 +62,7 @@ impl Protocol for Connection {
     /// Sets the clock: firmware with a storage stamps its records with it. Other firmware has no such characteristic.
     fn handle_connected(&mut self, now: Timestamp) {
         self.decoder.handle_disconnect();
+        self.photo_due = None;
         self.writes.clear();
         self.drain.handle_connected();
         let seconds = u32::try_from(now.as_secs()).unwrap_or(u32::MAX);
@@ -73,6 +80,10 @@ impl Protocol for Connection {
                 let result = self.drain.handle_notification(value, now);
                 self.note(result);
             }
+            Characteristic::PhotoData => {
+                self.photo_due = (!photo::is_end(value)).then(|| now + PHOTO_SILENCE);
+                self.decoder.handle_notification(characteristic, value);
+            }
             _ => self.decoder.handle_notification(characteristic, value),
         }
     }
@@ -84,6 +95,10 @@ impl Protocol for Connection {
 
     fn poll_timeout(&self) -> Option<Timestamp> {
         self.drain.due()
+    }
+
+    fn photo_due(&self) -> Option<Timestamp> {
+        self.photo_due
     }
 
     fn poll_event(&mut self) -> Option<LinkEvent> {

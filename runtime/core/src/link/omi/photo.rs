@@ -19,6 +19,11 @@ use super::{Events, Firmware};
 pub const MAX_PHOTO: usize = 200 * 1024;
 const END: u16 = 0xFFFF;
 
+/// Tells whether a notification ends a photo.
+pub(super) fn is_end(value: &[u8]) -> bool {
+    value.starts_with(&END.to_le_bytes())
+}
+
 #[derive(Debug)]
 pub(super) struct Assembler {
     firmware: Firmware,

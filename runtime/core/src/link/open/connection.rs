@@ -163,6 +163,10 @@ impl Protocol for Connection {
         [self.requests.due(), self.clock_due, self.photos.due()].into_iter().flatten().min()
     }
 
+    fn photo_due(&self) -> Option<Timestamp> {
+        self.photos.due()
+    }
+
     fn poll_event(&mut self) -> Option<LinkEvent> {
         self.events.pop()
     }
