@@ -62,11 +62,6 @@ class Wearer(PairingDelegate):
         return True
 
 
-# The virtual controller ends every advertising set with the first link, and Bumble takes that for a link of each: the
-# commands of Bluetooth 4 are used, which know no sets.
-Device.supports_le_extended_advertising = property(lambda _: False)
-
-
 class Link:
     """A link to one central: what it hears and sees."""
 
@@ -179,28 +174,38 @@ class Glasses:
             if link.address == self.addresses[0]:
                 asyncio.ensure_future(link.connection.disconnect())
 
+    async def be_silent(self) -> None:
+        """Ends the advertising; what a link has ended already is no error."""
+        advertiser, self.device.legacy_advertising_set = self.device.legacy_advertising_set, None
+        for step in (advertiser.stop, advertiser.remove) if advertiser else ():
+            try:
+                await step()
+            except hci.HCI_Error:
+                pass
+        if advertiser:
+            self.device.extended_advertising_sets.pop(advertiser.advertising_handle, None)
+
     async def advertise(self, ended: asyncio.Event) -> None:
         services = AdvertisingData.COMPLETE_LIST_OF_128_BIT_SERVICE_CLASS_UUIDS
         told = bytes(AdvertisingData([(AdvertisingData.FLAGS, bytes([6])), (services, bytes(UUID(omi(0))))]))
         name = bytes(AdvertisingData([(AdvertisingData.COMPLETE_LOCAL_NAME, NAME.encode())]))
         say("advertises")
         # The virtual controller reports one advertisement each time that advertising is turned on, a real one all the
-        # time; so it is turned on again and again while nobody is connected. It has one address at a time.
+        # time; so it is turned on again and again while nobody is connected. It ends all that is advertised with the
+        # first link, which Bumble takes for a link of each: one at a time, then.
         turn = 0
         while not ended.is_set():
             linked = {link.address for link in self.links.values()}
             free = [one for one in self.addresses if one not in linked and time.monotonic() - self.gone_at[one] > 0.5]
-            try:
-                await self.device.stop_advertising()
-                if free:
-                    self.device.random_address, turn = free[turn % len(free)], turn + 1
-                    await self.device.send_sync_command(
-                        hci.HCI_LE_Set_Random_Address_Command(random_address=self.device.random_address))
+            await self.be_silent()
+            if free:
+                self.device.random_address, turn = free[turn % len(free)], turn + 1
+                try:
                     await self.device.start_advertising(advertising_data=told, scan_response_data=name,
                                                         advertising_interval_min=100, advertising_interval_max=100)
-            except hci.HCI_Error:
-                # Somebody connects at this moment.
-                pass
+                except hci.HCI_Error:
+                    # Somebody connects at this moment.
+                    pass
             await asyncio.sleep(0.4)
         # A virtual controller that is reset with a link leaves its peer believing in it for ever.
         for link in list(self.links.values()):
