@@ -24,8 +24,8 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinHandle;
 
-use crate::capture::Captured;
 use crate::event_loop::Event;
+use glassd_core::capture::Captured;
 
 /// Connections at once; more wait.
 const MAX_CONNECTIONS: usize = 32;

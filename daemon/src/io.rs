@@ -7,6 +7,7 @@ mod requests;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use glassd_core::gateway::{Counter, Frame, Gateway, Input, Notice, Output, Sound};
 use glassd_core::link::Write;
@@ -19,7 +20,7 @@ use tokio::sync::{mpsc, watch};
 use self::recording::Recording;
 use crate::control::Reply;
 use crate::event_loop::Event;
-use crate::links::LinkStatus;
+use crate::links::{LinkStatus, Pause};
 use crate::mqtt::{Publication, Uplink, UplinkEvent};
 use crate::outbox::{Explanation, NotTaken, Operation, Outbox, OutboxEvent};
 use crate::recordings::Recordings;
@@ -46,7 +47,7 @@ pub struct Io {
     /// Where writes to the glasses go. Full-queue rule: the link is stuck, the write is dropped and counted.
     pub links: BTreeMap<GlassesId, mpsc::Sender<Write>>,
     /// Until when each link leaves its glasses alone.
-    pub pauses: BTreeMap<GlassesId, watch::Sender<Option<tokio::time::Instant>>>,
+    pub pauses: BTreeMap<GlassesId, watch::Sender<Option<Pause>>>,
     /// The threads that look at frames.
     pub vision: Vision,
     /// The outbox thread.
@@ -95,6 +96,9 @@ pub struct IoState {
     state_changed: bool,
 }
 
+/// How long glasses are left alone that send nonsense.
+const HANG_UP: Duration = Duration::from_secs(60);
+
 impl Io {
     /// Turns an event into inputs for the core.
     pub fn handle_event(&mut self, event: Event, gateway: &Gateway) -> Vec<Input> {
@@ -136,6 +140,12 @@ impl Io {
             }
             _ => {}
         }
+    }
+
+    /// Has a link leave its glasses alone for so long; tells whether there is such a link.
+    fn pause(&self, glasses: &GlassesId, duration: Duration, reason: &'static str) -> bool {
+        let pause = Pause { until: tokio::time::Instant::now() + duration, reason };
+        self.pauses.get(glasses).map(|paused| paused.send_replace(Some(pause))).is_some()
     }
 
     fn handle_outbox(&mut self, event: OutboxEvent) -> Option<Input> {
@@ -204,6 +214,11 @@ impl Io {
                 Some(recordings) => recordings.keep(recording),
                 None => Some(Input::RecordingFailed { glasses: recording.glasses, up_to: recording.next }),
             },
+            Output::HangUp { glasses, reason } => {
+                tracing::warn!(%glasses, reason = reason.label(), "what the glasses send is nothing of their protocol");
+                self.pause(&glasses, HANG_UP, "what they send is nothing of their protocol");
+                None
+            }
             Output::Probe(frame) => {
                 self.observe(|| Observation::Frame(frame.clone()));
                 self.vision.submit(Job::Probe(frame)).map(into_input)

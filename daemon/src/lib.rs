@@ -6,7 +6,6 @@
 
 pub mod accelerators;
 pub mod broker;
-pub mod capture;
 pub mod cli;
 pub mod clock;
 pub mod commands;

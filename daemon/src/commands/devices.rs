@@ -14,6 +14,7 @@ use uuid::Uuid;
 use crate::cli::{DevicesCommand, PairArgs};
 use crate::config::{Config, GlassesConfig, GlassesKind};
 use crate::control::{Request, request};
+use crate::links::bluetooth::NO_RSSI;
 use crate::links::bluetooth::agent::{self, Answers};
 use crate::links::bluetooth::bluez::{Bluez, BluezError, Known};
 
@@ -67,7 +68,7 @@ fn print(config: &Config, devices: &[Known], json: bool) {
             "name": device.name,
             "kind": kind_of(device),
             "glasses": named(config, device.address).map(|glasses| &glasses.name),
-            "rssi_dbm": device.rssi,
+            "rssi_dbm": device.rssi.filter(|rssi| *rssi != NO_RSSI),
             "paired": device.is_paired,
             "connected": device.is_connected,
         })

@@ -5,10 +5,10 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 
-use crate::capture;
 use crate::cli::RecordArgs;
 use crate::config::Config;
 use crate::control::{Reply, Request, request};
+use glassd_core::capture;
 
 /// Records until the time is over, Ctrl-C, or the daemon ends it.
 pub(super) async fn run(config: &Config, args: RecordArgs) -> anyhow::Result<ExitCode> {

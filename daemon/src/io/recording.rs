@@ -9,8 +9,8 @@ use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
 
 use super::Io;
-use crate::capture::{Bytes, Captured, What};
 use crate::control::Reply;
+use glassd_core::capture::{Bytes, Captured, What};
 
 /// Who records, and what a recording that begins now has missed.
 #[derive(Debug, Default)]

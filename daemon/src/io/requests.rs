@@ -69,12 +69,11 @@ impl Io {
                 Vec::new()
             }
             Request::Pause { glasses, seconds } => {
-                let until =
-                    tokio::time::Instant::now() + Duration::from_secs(seconds.min(MAX_PAUSE_S).into());
-                let paused = self.pauses.get(&glasses).map(|pause| pause.send_replace(Some(until)));
-                let answer = match paused {
-                    Some(_) => Reply::Done {},
-                    None => Reply::Error(format!("{glasses} have no link that could be paused")),
+                let duration = Duration::from_secs(seconds.min(MAX_PAUSE_S).into());
+                let answer = if self.pause(&glasses, duration, "another program wants them") {
+                    Reply::Done {}
+                } else {
+                    Reply::Error(format!("{glasses} have no link that could be paused"))
                 };
                 reply(replies.as_ref(), answer);
                 Vec::new()

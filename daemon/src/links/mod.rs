@@ -7,3 +7,12 @@ pub mod simulated;
 pub mod status;
 
 pub use self::status::{LinkStatus, Stage};
+
+/// A link leaves its glasses alone for a while.
+#[derive(Clone, Copy, Debug)]
+pub struct Pause {
+    /// Until then.
+    pub until: tokio::time::Instant,
+    /// Why.
+    pub reason: &'static str,
+}

@@ -229,6 +229,7 @@ impl Driven {
                 Output::Store(row) => Some(Input::Stored { query: row.query }),
                 Output::RecordAnswer { query, .. } => Some(Input::Stored { query }),
                 Output::Write { .. }
+                | Output::HangUp { .. }
                 | Output::Sound(_)
                 | Output::KeepRecording(_)
                 | Output::Publish { .. }

@@ -11,6 +11,7 @@
 //! - the same inputs at the same times give the same outputs.
 
 pub mod broker;
+pub mod capture;
 pub mod gateway;
 pub mod ids;
 pub mod link;

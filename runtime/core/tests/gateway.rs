@@ -258,6 +258,23 @@ fn a_photo_that_comes_slowly_is_waited_for() {
 }
 
 #[test]
+fn glasses_that_send_nonsense_are_hung_up_on() {
+    let mut world = World::new(|_| {});
+    world.connect("amber");
+    // A bad moment now and then is none.
+    for _ in 0..1000 {
+        world.notify("amber", Characteristic::BatteryLevel, &[200]);
+        world.run(SECOND / 10);
+    }
+    assert_eq!(world.hang_ups, 0);
+    for _ in 0..300 {
+        world.notify("amber", Characteristic::BatteryLevel, &[200]);
+    }
+    assert_eq!(world.hang_ups, 1);
+    assert!(world.count(Counter::LinkDropped(DropReason::UnknownValue)) >= 1300);
+}
+
+#[test]
 fn bad_frames_are_counted_and_cost_no_query() {
     let mut world = world();
     world.probe = Err(FrameFailure::Undecodable { reason: "truncated", detail: String::new() });

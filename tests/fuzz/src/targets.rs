@@ -4,6 +4,7 @@ use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
 use std::time::Duration;
 
+use glassd_core::capture;
 use glassd_core::link::omi::{self, Decoder, Firmware};
 use glassd_core::link::{
     Arm, Characteristic, LinkCommand, LinkEvent, MAX_EVENTS, Profile, Protocol, answer_text, frame, open,
@@ -22,13 +23,14 @@ pub struct Target {
 }
 
 /// All targets.
-pub const TARGETS: [Target; 13] = [
+pub const TARGETS: [Target; 14] = [
     Target { name: "omi", run: omi },
     Target { name: "frame", run: frame },
     Target { name: "even", run: even },
     Target { name: "omi-storage", run: omi_storage },
     Target { name: "open", run: |bytes| conversation(Profile::Open, &[Characteristic::OpenData], bytes) },
     Target { name: "mentra", run: |bytes| conversation(Profile::Mentra, &[Characteristic::MentraRx], bytes) },
+    Target { name: "capture", run: capture },
     Target { name: "wire-cbor", run: |bytes| wire(bytes, Encoding::Cbor) },
     Target { name: "wire-json", run: |bytes| wire(bytes, Encoding::Json) },
     Target { name: "answer-text", run: text_for_glasses },
@@ -70,6 +72,28 @@ fn omi(bytes: &[u8]) -> u64 {
     decoder.handle_disconnect();
     assert_eq!(decoder.poll_event(), None);
     kinds.sort_unstable();
+    kinds.dedup();
+    outcome(kinds)
+}
+
+/// A file that `glassd record` may have written; what parses is written the same again.
+fn capture(bytes: &[u8]) -> u64 {
+    let lines = match capture::read(bytes) {
+        Ok(lines) => lines,
+        Err(error) => return outcome(error.to_string().len()),
+    };
+    let mut kinds = Vec::new();
+    for line in lines {
+        let Ok(line) = line else {
+            kinds.push(0_u8);
+            break;
+        };
+        let text = serde_json::to_string(&line).expect("a line is JSON");
+        let again = capture::header() + "\n" + &text;
+        let again = capture::read(again.as_bytes()).expect("a capture").next();
+        assert_eq!(again.expect("a line").expect("what was written is read"), line);
+        kinds.push(line.into_input().map_or(1, |_| 2));
+    }
     kinds.dedup();
     outcome(kinds)
 }

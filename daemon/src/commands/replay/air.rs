@@ -7,13 +7,13 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use glassd_core::capture::{self, Captured, What};
 use glassd_core::gateway::{Counter, Frame};
 use glassd_inference::sha256;
 use serde::Serialize;
 use tokio::sync::{mpsc, oneshot};
 
 use super::{Report, drain};
-use crate::capture::{self, Captured, What};
 use crate::daemon::Daemon;
 use crate::event_loop::Event;
 use crate::io::Observation;

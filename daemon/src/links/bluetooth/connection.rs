@@ -65,8 +65,8 @@ pub(super) enum Lost {
     DaemonGone,
     #[error("the glasses sent over {FLOOD} notifications in a second")]
     Flood,
-    #[error("the glasses are left to another program for a while")]
-    Paused,
+    #[error("the glasses are left alone: {0}")]
+    Paused(&'static str),
     #[error("the daemon ends")]
     Stopped,
 }

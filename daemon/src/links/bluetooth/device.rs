@@ -17,7 +17,7 @@ use super::connection::{Connection, Lost, REQUEST};
 use super::search::{Taken, Wanted};
 use crate::config::{GlassesConfig, Pairing};
 use crate::event_loop::Event;
-use crate::links::Stage;
+use crate::links::{Pause, Stage};
 
 /// Soon at first, for most links heal within seconds.
 const BACKOFF: Backoff = Backoff { base: Duration::from_millis(500), max: Duration::from_secs(20) };
@@ -55,7 +55,7 @@ impl Device {
     pub(super) async fn run(
         mut self,
         mut writes: mpsc::Receiver<Write>,
-        mut paused: watch::Receiver<Option<Instant>>,
+        mut paused: watch::Receiver<Option<Pause>>,
     ) {
         let mut failures = 0;
         let mut told = String::new();
@@ -63,7 +63,7 @@ impl Device {
             let mut news = self.radio.news.subscribe();
             let (was_up, lost) = tokio::select! {
                 ended = self.linked(failures, &mut writes, &mut news) => ended,
-                () = pauses(&mut paused) => (false, Lost::Paused),
+                reason = pauses(&mut paused) => (false, Lost::Paused(reason)),
             };
             if matches!(lost, Lost::Stopped) {
                 return;
@@ -74,7 +74,7 @@ impl Device {
                     failures = 0;
                     NO_RADIO
                 }
-                Lost::Paused => {
+                Lost::Paused(_) => {
                     failures = 0;
                     self.let_go().await;
                     Duration::ZERO
@@ -236,20 +236,23 @@ fn addresses(taken: &[Taken<'_>]) -> String {
     all.join(" and ")
 }
 
-/// Returns when the glasses are wanted by somebody else.
-async fn pauses(paused: &mut watch::Receiver<Option<Instant>>) {
-    if paused.wait_for(|until| until.is_some_and(|until| until > Instant::now())).await.is_err() {
-        std::future::pending::<()>().await;
+/// Returns why the glasses are to be left alone, when they are.
+async fn pauses(paused: &mut watch::Receiver<Option<Pause>>) -> &'static str {
+    let begins = |pause: &Option<Pause>| pause.is_some_and(|pause| pause.until > Instant::now());
+    let reason = paused.wait_for(begins).await.ok().and_then(|pause| pause.map(|pause| pause.reason));
+    match reason {
+        Some(reason) => reason,
+        None => std::future::pending().await,
     }
 }
 
-/// Returns when nobody else wants the glasses.
-async fn resumes(paused: &mut watch::Receiver<Option<Instant>>) {
+/// Returns when they need not be left alone any more.
+async fn resumes(paused: &mut watch::Receiver<Option<Pause>>) {
     loop {
-        let until = *paused.borrow_and_update();
-        let Some(until) = until.filter(|until| *until > Instant::now()) else { return };
+        let pause = *paused.borrow_and_update();
+        let Some(pause) = pause.filter(|pause| pause.until > Instant::now()) else { return };
         tokio::select! {
-            () = tokio::time::sleep_until(until) => {}
+            () = tokio::time::sleep_until(pause.until) => {}
             changed = paused.changed() => if changed.is_err() { return },
         }
     }

@@ -21,15 +21,16 @@ use glassd_core::GlassesId;
 use glassd_core::link::{Profile, Write};
 use tokio::sync::{broadcast, mpsc, watch};
 use tokio::task::JoinHandle;
-use tokio::time::Instant;
 
 use self::bluez::{Bluez, BluezError};
 use self::bus::News;
 use self::device::Device;
+pub use self::search::NO_RSSI;
 use self::search::Search;
 use crate::config::{BluetoothConfig, GlassesConfig};
 use crate::daemon::MAX_WRITES;
 use crate::event_loop::Event;
+use crate::links::Pause;
 
 /// News of the radio that wait for a link. Full-queue rule: the oldest goes, and the link looks for itself.
 const MAX_NEWS: usize = 64;
@@ -58,7 +59,7 @@ pub struct Links {
     /// Takes GATT writes for each pair of glasses.
     pub writes: BTreeMap<GlassesId, mpsc::Sender<Write>>,
     /// Until when each link leaves its glasses alone.
-    pub pauses: BTreeMap<GlassesId, watch::Sender<Option<Instant>>>,
+    pub pauses: BTreeMap<GlassesId, watch::Sender<Option<Pause>>>,
     /// End when the daemon's loop does.
     pub tasks: Vec<JoinHandle<()>>,
 }

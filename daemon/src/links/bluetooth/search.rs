@@ -14,6 +14,8 @@ use crate::config::Pairing;
 /// A search that finds nothing ends: so long is one round of BlueZ (10.24 s), and a scan that was begun anew hears
 /// devices that an old one passes over.
 const SCAN: Duration = Duration::from_secs(12);
+/// A controller's word for a strength that it did not measure (Core 5.4, Vol 4, Part E, 7.7.65.2).
+pub const NO_RSSI: i16 = 127;
 /// How often the devices heard of are looked through.
 const LOOK: Duration = Duration::from_millis(100);
 
@@ -141,6 +143,6 @@ impl Search {
             return None;
         }
         taken.insert(address, wanted.pairing);
-        Some(Taken { peripheral, rssi, search: self })
+        Some(Taken { peripheral, rssi: rssi.filter(|rssi| *rssi != NO_RSSI), search: self })
     }
 }

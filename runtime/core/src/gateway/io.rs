@@ -8,7 +8,7 @@ use glassd_policies::{CameraSettings, Compression, Decision, FrameRate, Policies
 
 use super::audio::{Recording, Sound};
 use crate::ids::{FrameId, GlassesId, QueryId};
-use crate::link::{Characteristic, Orientation, Profile, Write};
+use crate::link::{Characteristic, DropReason, Orientation, Profile, Write};
 use crate::query::{Answered, Source, StoredQuery};
 use crate::scene::{Scene, Vocabulary};
 use crate::time::Timestamp;
@@ -275,6 +275,13 @@ pub enum Output {
     Sound(Sound),
     /// Keep what glasses recorded on disk; answer with [`Input::RecordingKept`] or [`Input::RecordingFailed`].
     KeepRecording(Recording),
+    /// End the link to glasses that send what is nothing of their protocol, and leave them alone for a while.
+    HangUp {
+        /// To whom.
+        glasses: GlassesId,
+        /// What they sent most lately.
+        reason: DropReason,
+    },
     /// Look at a frame cheaply; answer with [`Input::Probed`].
     Probe(Frame),
     /// Run the model on a frame; answer with [`Input::Perceived`].

@@ -265,6 +265,14 @@ pub enum DropReason {
 }
 
 impl DropReason {
+    /// Tells whether glasses that follow their protocol never cause it, whatever the radio loses.
+    pub const fn is_nonsense(self) -> bool {
+        matches!(
+            self,
+            Self::Malformed | Self::UnknownValue | Self::PhotoTooLong | Self::UnknownCharacteristic
+        )
+    }
+
     /// Returns the reason as a metric label.
     pub const fn label(self) -> &'static str {
         match self {

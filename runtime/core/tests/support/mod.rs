@@ -50,6 +50,8 @@ pub struct World {
     /// All that was written, and when.
     pub writes: Vec<(Timestamp, Write)>,
     pub sounds: Vec<Sound>,
+    /// How often a link was to be ended.
+    pub hang_ups: u32,
     /// What is on its way to the disk.
     pub recordings: Vec<Recording>,
 }
@@ -114,6 +116,7 @@ impl World {
             device: None,
             writes: Vec::new(),
             sounds: Vec::new(),
+            hang_ups: 0,
             recordings: Vec::new(),
         }
     }
@@ -187,6 +190,7 @@ impl World {
 
     fn perform(&mut self, output: Output) -> Vec<Input> {
         match output {
+            Output::HangUp { .. } => self.hang_ups += 1,
             Output::Write { glasses, write } => {
                 self.writes.push((self.now, write.clone()));
                 match &mut self.device {

@@ -1,11 +1,19 @@
 //! The link of a pair of glasses: begun, listened to, talked over, lost.
 
+use std::time::Duration;
+
 use super::camera::{Camera, Goodput};
-use super::{Connection, Session, Surroundings, Timeline};
+use super::{Connection, Nonsense, Session, Surroundings, Timeline};
 use crate::gateway::counters::Counter;
 use crate::gateway::effects::Effects;
 use crate::gateway::io::{Notice, Output};
-use crate::link::{Abilities, ButtonEvent, CameraAbilities, Characteristic, LinkCommand, LinkEvent, Profile};
+use crate::link::{
+    Abilities, ButtonEvent, CameraAbilities, Characteristic, DropReason, LinkCommand, LinkEvent, Profile,
+};
+
+/// So much nonsense within [`NONSENSE_TIME`] is no bad moment: these are no such glasses, or broken ones.
+const MAX_NONSENSE: u32 = 200;
+const NONSENSE_TIME: Duration = Duration::from_secs(10);
 
 impl Session {
     /// Begins a link. Glasses that are known go on with the protocol that they had: it begins the conversation anew.
@@ -33,6 +41,7 @@ impl Session {
             camera: Camera::default(),
             codec: None,
             timeline: Timeline::default(),
+            nonsense: Nonsense::default(),
         });
         self.settle(around, effects);
         if self.camera().is_some_and(|camera| camera.own_interval.is_some()) {
@@ -136,6 +145,18 @@ impl Session {
         }
     }
 
+    /// Bytes that are nothing of the protocol cost time and battery: the link is ended.
+    fn handle_nonsense(&mut self, reason: DropReason, around: &Surroundings<'_>, effects: &mut Effects) {
+        let Some(Connection { nonsense, .. }) = &mut self.connection else { return };
+        if around.now.since(nonsense.since) > NONSENSE_TIME {
+            *nonsense = Nonsense { since: around.now, count: 0 };
+        }
+        nonsense.count += 1;
+        if nonsense.count == MAX_NONSENSE {
+            effects.output(Output::HangUp { glasses: self.id.clone(), reason });
+        }
+    }
+
     fn handle_event(&mut self, event: LinkEvent, around: &Surroundings<'_>, effects: &mut Effects) {
         match event {
             LinkEvent::Photo { jpeg, orientation } => self.handle_photo(jpeg, orientation, around, effects),
@@ -152,6 +173,9 @@ impl Session {
             LinkEvent::Dropped(reason) => {
                 effects.count(Counter::LinkDropped(reason));
                 self.recover_capture(reason, around.now);
+                if reason.is_nonsense() {
+                    self.handle_nonsense(reason, around, effects);
+                }
             }
         }
     }

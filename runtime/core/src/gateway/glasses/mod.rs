@@ -74,6 +74,14 @@ struct Connection {
     /// How the glasses code what they hear, as they told.
     codec: Option<AudioCodec>,
     timeline: Timeline,
+    nonsense: Nonsense,
+}
+
+/// How much came lately that is nothing of the protocol.
+#[derive(Debug, Default)]
+struct Nonsense {
+    since: Timestamp,
+    count: u32,
 }
 
 /// What everything here is decided with.

@@ -14,10 +14,12 @@ use std::io::BufRead;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use glassd_core::gateway::Input;
-use glassd_core::link::{Characteristic, Profile, Write};
-use glassd_core::{GlassesId, Timestamp};
 use serde::{Deserialize, Serialize};
+
+use crate::gateway::Input;
+use crate::ids::GlassesId;
+use crate::link::{Characteristic, Profile, Write};
+use crate::time::Timestamp;
 
 /// Version of the format, in the first line.
 const VERSION: u32 = 1;
@@ -172,9 +174,8 @@ fn line(file: &mut impl BufRead) -> std::io::Result<Option<String>> {
 
 #[cfg(test)]
 mod tests {
-    use glassd_core::link::{Arm, frame, omi};
-
     use super::*;
+    use crate::link::{Arm, frame, omi};
 
     fn captured(what: What) -> Captured {
         Captured { at_us: 7, glasses: "worn".parse().expect("a name"), what }
