@@ -58,6 +58,11 @@ fn mentra() {
 }
 
 #[test]
+fn capture() {
+    check("capture", 10);
+}
+
+#[test]
 fn wire_cbor() {
     check("wire-cbor", 50);
 }
@@ -102,6 +107,7 @@ fn every_target_has_its_test() {
         "omi-storage",
         "open",
         "mentra",
+        "capture",
         "wire-cbor",
         "wire-json",
         "answer-text",

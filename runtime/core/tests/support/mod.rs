@@ -190,7 +190,10 @@ impl World {
 
     fn perform(&mut self, output: Output) -> Vec<Input> {
         match output {
-            Output::HangUp { .. } => self.hang_ups += 1,
+            Output::HangUp { .. } => {
+                self.hang_ups += 1;
+                Vec::new()
+            }
             Output::Write { glasses, write } => {
                 self.writes.push((self.now, write.clone()));
                 match &mut self.device {
