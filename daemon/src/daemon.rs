@@ -101,7 +101,12 @@ impl Daemon {
         } else {
             Some(control::spawn(&config.gateway.control_socket, events.clone())?)
         };
+        #[cfg_attr(
+            not(any(feature = "bluetooth", feature = "demo")),
+            expect(unused_mut, reason = "the kinds of links that are built in fill it")
+        )]
         let mut links: BTreeMap<GlassesId, mpsc::Sender<Write>> = BTreeMap::new();
+        #[cfg_attr(not(feature = "bluetooth"), expect(unused_mut, reason = "only radios are paused"))]
         let mut pauses = BTreeMap::new();
         let simulated: Vec<_> =
             config.glasses.iter().filter(|glasses| glasses.kind == GlassesKind::Simulated).collect();
