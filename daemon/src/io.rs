@@ -3,18 +3,18 @@
 mod glasses;
 mod recording;
 mod requests;
+mod state;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use glassd_core::gateway::{Counter, Frame, Gateway, Input, Notice, Output, Sound};
+use glassd_core::gateway::{Frame, Gateway, Input, Notice, Output, Sound};
 use glassd_core::link::Write;
 use glassd_core::query::{Answered, Ending, Source};
 use glassd_core::{GlassesId, QueryId, Timestamp};
 use glassd_policies::Privacy;
-use serde_json::json;
 use tokio::sync::{mpsc, watch};
 
 use self::recording::Recording;
@@ -24,7 +24,7 @@ use crate::links::{LinkStatus, Pause};
 use crate::mqtt::{Publication, Uplink, UplinkEvent};
 use crate::outbox::{Explanation, NotTaken, Operation, Outbox, OutboxEvent};
 use crate::recordings::Recordings;
-use crate::telemetry::{Metrics, Snapshot, resident_bytes};
+use crate::telemetry::Metrics;
 use crate::vision::{Done, Job, JobResult, Vision};
 
 /// Something that an observer (the demo, replay) sees happen.
@@ -366,68 +366,6 @@ impl Io {
         if let Some(observer) = &self.observer {
             self.state.observations_dropped += u64::from(observer.try_send(observation()).is_err());
         }
-    }
-
-    /// State for people and for the topic `state`.
-    fn describe(&self, gateway: &Gateway) -> serde_json::Value {
-        let mut glasses: serde_json::Map<_, _> =
-            gateway.glasses().map(|glasses| (glasses.id.to_string(), glasses::describe(&glasses))).collect();
-        // Glasses that were never there have a link that looks for them.
-        for (id, link) in &self.state.link_status {
-            let unknown =
-                json!({ "connected": false, "battery": null, "fps": null, "mode": null, "why": null });
-            glasses.entry(id.to_string()).or_insert(unknown)["link"] = link.describe(self.now);
-        }
-        json!({
-            "version": env!("CARGO_PKG_VERSION"),
-            "privacy": gateway.privacy(),
-            "broker": if self.state.connected { "connected" } else { "disconnected" },
-            "open_queries": gateway.open_queries(),
-            "glasses": glasses,
-        })
-    }
-
-    /// What metrics and health need.
-    pub fn snapshot(&self, gateway: &Gateway) -> Snapshot {
-        Snapshot {
-            counters: gateway.counters().clone(),
-            gauges: vec![
-                ("open_queries", gateway.open_queries() as f64),
-                ("vision_queue_depth", self.vision.depth() as f64),
-                ("uplink_connected", f64::from(u8::from(self.state.connected))),
-                ("resident_bytes", resident_bytes().unwrap_or_default() as f64),
-                ("link_writes_dropped", self.state.writes_dropped as f64),
-                ("publishes_dropped", self.state.publishes_dropped as f64),
-                ("recordings_given_up", self.recordings.as_ref().map_or(0, Recordings::given_up) as f64),
-                ("observations_dropped", self.state.observations_dropped as f64),
-            ],
-            links: self
-                .state
-                .link_status
-                .iter()
-                .map(|(glasses, link)| (glasses.to_string(), link.figures(self.now)))
-                .collect(),
-            uplink: self.state.connected,
-        }
-    }
-
-    /// Publishes the retained state, when it changed.
-    pub fn publish_state(&mut self, gateway: &Gateway) {
-        if self.state.connected && std::mem::take(&mut self.state.state_changed) {
-            self.publish(Publication::State(self.describe(gateway)));
-        }
-    }
-
-    /// One line for `systemctl status`.
-    pub fn status_line(&self, gateway: &Gateway) -> String {
-        let connected = gateway.glasses().filter(|glasses| glasses.connected).count();
-        let answered: u64 =
-            ["local", "cloud"].map(|how| gateway.counters().get(Counter::QueriesEnded(how))).iter().sum();
-        format!(
-            "{connected} glasses, broker {}, {} open, {answered} answered",
-            if self.state.connected { "connected" } else { "disconnected" },
-            gateway.open_queries(),
-        )
     }
 
     /// Tells whether a thread is stuck.

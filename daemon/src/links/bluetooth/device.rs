@@ -25,6 +25,8 @@ const BACKOFF: Backoff = Backoff { base: Duration::from_millis(500), max: Durati
 const NO_RADIO: Duration = Duration::from_secs(5);
 /// So many failures in a row of glasses that BlueZ knows before they are looked for by a scan; then every other time.
 const KNOWN_FIRST: u32 = 2;
+/// BlueZ' words for a link that came to be and could not be encrypted; other losses have others.
+const REFUSED: &str = "le-connection-abort-by-local";
 /// So many failures in a row of glasses that are near and have our keys: they have lost theirs.
 const FORGOTTEN: u32 = 2;
 
@@ -156,7 +158,8 @@ impl Device {
         for one in &taken {
             let _ = timeout(REQUEST, one.peripheral.disconnect()).await;
         }
-        if matches!(lost, Lost::Refused(_)) && failures + 1 >= FORGOTTEN {
+        let is_refused = matches!(&lost, Lost::Refused(error) if error.to_string().contains(REFUSED));
+        if is_refused && failures + 1 >= FORGOTTEN {
             for one in &taken {
                 if let Some(lost) = self.mend_bond(one.peripheral.address()).await {
                     return (false, lost);
