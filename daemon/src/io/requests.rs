@@ -57,7 +57,7 @@ impl Io {
             }
             Request::Ask(ask) => self.ask(ask, source, replies),
             Request::Status {} => {
-                let mut state = self.describe(gateway);
+                let mut state = self.describe_with_links(gateway);
                 state["memory_mb"] = json!(resident_bytes().map(|bytes| bytes / 1_000_000));
                 reply(replies.as_ref(), Reply::Status(state));
                 Vec::new()

@@ -8,16 +8,26 @@ use crate::mqtt::Publication;
 use crate::telemetry::{Snapshot, resident_bytes};
 
 impl Io {
-    /// State for people and for the topic `state`.
-    pub(super) fn describe(&self, gateway: &Gateway) -> serde_json::Value {
-        let mut glasses: serde_json::Map<_, _> =
-            gateway.glasses().map(|glasses| (glasses.id.to_string(), glasses::describe(&glasses))).collect();
-        // Glasses that were never there have a link that looks for them.
+    /// State for people: that of the topic, and how the links stand. Their addresses name whoever wears the glasses, and
+    /// do not leave the device.
+    pub(super) fn describe_with_links(&self, gateway: &Gateway) -> serde_json::Value {
+        let mut state = self.describe(gateway);
         for (id, link) in &self.state.link_status {
-            let unknown =
-                json!({ "connected": false, "battery": null, "fps": null, "mode": null, "why": null });
-            glasses.entry(id.to_string()).or_insert(unknown)["link"] = link.describe(self.now);
+            let glasses = &mut state["glasses"][id.as_str()];
+            // Those that were never there have a link that looks for them.
+            if glasses.is_null() {
+                *glasses =
+                    json!({ "connected": false, "battery": null, "fps": null, "mode": null, "why": null });
+            }
+            glasses["link"] = link.describe(self.now);
         }
+        state
+    }
+
+    /// State for the topic `state`.
+    fn describe(&self, gateway: &Gateway) -> serde_json::Value {
+        let glasses: serde_json::Map<_, _> =
+            gateway.glasses().map(|glasses| (glasses.id.to_string(), glasses::describe(&glasses))).collect();
         json!({
             "version": env!("CARGO_PKG_VERSION"),
             "privacy": gateway.privacy(),
