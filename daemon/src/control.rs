@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use glassd_core::capture::Captured;
 use glassd_core::query::Answered;
 use glassd_core::{GlassesId, QueryId};
 use glassd_policies::Privacy;
@@ -25,7 +26,6 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinHandle;
 
 use crate::event_loop::Event;
-use glassd_core::capture::Captured;
 
 /// Connections at once; more wait.
 const MAX_CONNECTIONS: usize = 32;

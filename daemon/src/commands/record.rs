@@ -4,11 +4,11 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
+use glassd_core::capture;
 
 use crate::cli::RecordArgs;
 use crate::config::Config;
 use crate::control::{Reply, Request, request};
-use glassd_core::capture;
 
 /// Records until the time is over, Ctrl-C, or the daemon ends it.
 pub(super) async fn run(config: &Config, args: RecordArgs) -> anyhow::Result<ExitCode> {

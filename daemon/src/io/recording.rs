@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use glassd_core::capture::{Bytes, Captured, What};
 use glassd_core::gateway::Input;
 use glassd_core::link::{Characteristic, Profile, Write};
 use glassd_core::{GlassesId, Timestamp};
@@ -10,7 +11,6 @@ use tokio::sync::mpsc::error::TrySendError;
 
 use super::Io;
 use crate::control::Reply;
-use glassd_core::capture::{Bytes, Captured, What};
 
 /// Who records, and what a recording that begins now has missed.
 #[derive(Debug, Default)]

@@ -223,58 +223,6 @@ fn battery_sets_the_pace() {
 }
 
 #[test]
-fn a_lost_photo_is_asked_for_again() {
-    let mut world = World::new(|_| {});
-    world.cameras_work = false;
-    world.connect("amber");
-    world.run(30 * SECOND);
-    assert!((4..=6).contains(&world.photos_asked[&glasses("amber")]), "{:?}", world.photos_asked);
-    assert!(world.count(Counter::FramesDropped("never_arrived")) >= 3);
-}
-
-#[test]
-fn a_photo_that_comes_slowly_is_waited_for() {
-    let mut world = World::new(|_| {});
-    world.cameras_work = false;
-    world.connect("amber");
-    world.run(SECOND);
-    let asked = world.photos_asked[&glasses("amber")];
-    for number in 0_u16..10 {
-        let mut chunk = number.to_le_bytes().to_vec();
-        chunk.extend(if number == 0 { vec![0, 0xFF, 0xD8] } else { vec![7; 200] });
-        world.notify("amber", Characteristic::PhotoData, &chunk);
-        world.run(2 * SECOND);
-    }
-    assert_eq!(world.photos_asked[&glasses("amber")], asked, "its pieces would come among those of another");
-    world.notify("amber", Characteristic::PhotoData, &[0xFF, 0xFF]);
-    world.run(SECOND);
-    assert_eq!(world.count(Counter::Frames), 1);
-    assert!(world.photos_asked[&glasses("amber")] > asked);
-    // One that is never finished is given up.
-    world.notify("amber", Characteristic::PhotoData, &[0, 0, 0, 0xFF, 0xD8]);
-    let asked = world.photos_asked[&glasses("amber")];
-    world.run(12 * SECOND);
-    assert!(world.photos_asked[&glasses("amber")] > asked);
-}
-
-#[test]
-fn glasses_that_send_nonsense_are_hung_up_on() {
-    let mut world = World::new(|_| {});
-    world.connect("amber");
-    // A bad moment now and then is none.
-    for _ in 0..1000 {
-        world.notify("amber", Characteristic::BatteryLevel, &[200]);
-        world.run(SECOND / 10);
-    }
-    assert_eq!(world.hang_ups, 0);
-    for _ in 0..300 {
-        world.notify("amber", Characteristic::BatteryLevel, &[200]);
-    }
-    assert_eq!(world.hang_ups, 1);
-    assert!(world.count(Counter::LinkDropped(DropReason::UnknownValue)) >= 1300);
-}
-
-#[test]
 fn bad_frames_are_counted_and_cost_no_query() {
     let mut world = world();
     world.probe = Err(FrameFailure::Undecodable { reason: "truncated", detail: String::new() });
