@@ -4,6 +4,8 @@
 //! the daemon takes it in as over Bluetooth, from decoding the notifications to the detector. What BlueZ, the kernel and
 //! the bus take is not in it: `tests/radio` has a real stack, in an emulator whose times say nothing.
 
+mod cpu_time;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -17,11 +19,11 @@ use glassd_sim::glasses::OmiGlasses;
 use glassd_sim::world::Room;
 use tokio::sync::oneshot;
 
+use cpu_time::cpu_seconds;
+
 const FRAMES_PER_S: u32 = 5;
 const PACKETS_PER_S: u32 = 50;
 const SECONDS: u32 = 60;
-/// USER_HZ of Linux on every architecture that this runs on.
-const TICKS_PER_SECOND: f64 = 100.0;
 
 fn main() {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
@@ -84,7 +86,7 @@ async fn minute(frames: &[Vec<(Characteristic, Vec<u8>)>]) -> (f64, String) {
     send(notify(Characteristic::Codec, vec![20])).await;
     // The start is not what an hour has.
     tokio::time::sleep(Duration::from_secs(2)).await;
-    let (before, started) = (cpu_seconds(), tokio::time::Instant::now());
+    let (before, started) = (cpu_seconds("self"), tokio::time::Instant::now());
     let tick = Duration::from_secs(1) / PACKETS_PER_S;
     let mut packet = 0_u16;
     for frame in frames {
@@ -100,7 +102,7 @@ async fn minute(frames: &[Vec<(Characteristic, Vec<u8>)>]) -> (f64, String) {
             tokio::time::sleep_until(started + tick * u32::from(packet)).await;
         }
     }
-    let cpu = cpu_seconds() - before;
+    let cpu = cpu_seconds("self") - before;
     let (reply, answer) = oneshot::channel();
     daemon.events.send(Event::Snapshot(reply)).await.expect("the daemon runs");
     let counters = answer.await.expect("the daemon runs").counters;
@@ -115,13 +117,4 @@ async fn minute(frames: &[Vec<(Characteristic, Vec<u8>)>]) -> (f64, String) {
         wanted.iter().map(|(name, counter)| format!("{} {name}", counters.get(*counter))).collect();
     daemon.stop().await.expect("the daemon ends");
     (cpu, told.join(", "))
-}
-
-/// User and system time of this process; fields 14 and 15 of `/proc/self/stat` (proc(5)).
-fn cpu_seconds() -> f64 {
-    let stat = std::fs::read_to_string("/proc/self/stat").expect("Linux");
-    let after_name = stat.rsplit_once(')').expect("a name in parentheses").1;
-    let ticks =
-        after_name.split_whitespace().skip(11).take(2).map(|field| field.parse::<f64>().expect("a number"));
-    ticks.sum::<f64>() / TICKS_PER_SECOND
 }

@@ -3,16 +3,18 @@
 //! `cargo bench -p glassd --bench memory` prints a table. The simulated glasses live in the same process, so the
 //! second row is what a real pair costs plus what rendering and encoding its photos takes.
 
+mod cpu_time;
+
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use cpu_time::cpu_seconds;
+
 const IDLE: Duration = Duration::from_secs(5);
 const BUSY: Duration = Duration::from_secs(20);
-/// USER_HZ of Linux on every architecture that this runs on.
-const TICKS_PER_SECOND: f64 = 100.0;
 
 const GLASSES: &str =
     "[[glasses]]\nname = \"bench\"\nkind = \"simulated\"\nseed = 3\ngoodput_bytes_per_s = 60000\n";
@@ -46,11 +48,11 @@ fn measure(what: &str, glasses: &str, duration: Duration) {
     wait_ready(http);
     // The first second has the start in it.
     std::thread::sleep(Duration::from_secs(1));
-    let (cpu, frames, started) = (cpu_seconds(&daemon), frames_total(http), Instant::now());
+    let (cpu, frames, started) = (cpu_seconds(&daemon.id().to_string()), frames_total(http), Instant::now());
     std::thread::sleep(duration);
     let seconds = started.elapsed().as_secs_f64();
     let rate = (frames_total(http) - frames) / seconds;
-    let cpu = (cpu_seconds(&daemon) - cpu) / seconds * 100.0;
+    let cpu = (cpu_seconds(&daemon.id().to_string()) - cpu) / seconds * 100.0;
     let [rss, own, peak] = ["VmRSS:", "RssAnon:", "VmHWM:"].map(|key| status_mb(&daemon, key));
     println!("{what:<34}{rss:>10.1}{own:>12.1}{peak:>10.1}{rate:>10.1}{cpu:>13.1} %");
     // It may have ended by itself.
@@ -90,13 +92,4 @@ fn status_mb(daemon: &Child, key: &str) -> f64 {
     let status = proc(daemon, "status");
     let line = status.lines().find_map(|line| line.strip_prefix(key)).expect("the kernel tells it");
     line.trim().trim_end_matches(" kB").parse::<f64>().expect("a number") / 1000.0
-}
-
-/// User and system time; fields 14 and 15 of `/proc/<pid>/stat` (proc(5)).
-fn cpu_seconds(daemon: &Child) -> f64 {
-    let stat = proc(daemon, "stat");
-    let after_name = stat.rsplit_once(')').expect("a name in parentheses").1;
-    let ticks =
-        after_name.split_whitespace().skip(11).take(2).map(|field| field.parse::<f64>().expect("a number"));
-    ticks.sum::<f64>() / TICKS_PER_SECOND
 }

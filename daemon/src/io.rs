@@ -15,7 +15,7 @@ use glassd_core::link::Write;
 use glassd_core::query::{Answered, Ending, Source};
 use glassd_core::{GlassesId, QueryId, Timestamp};
 use glassd_policies::Privacy;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot};
 
 use self::recording::Recording;
 use crate::control::Reply;
@@ -46,8 +46,8 @@ pub enum Observation {
 pub struct Io {
     /// Where writes to the glasses go. Full-queue rule: the link is stuck, the write is dropped and counted.
     pub links: BTreeMap<GlassesId, mpsc::Sender<Write>>,
-    /// Until when each link leaves its glasses alone.
-    pub pauses: BTreeMap<GlassesId, watch::Sender<Option<Pause>>>,
+    /// Has each link leave its glasses alone.
+    pub pauses: BTreeMap<GlassesId, mpsc::Sender<Pause>>,
     /// The threads that look at frames.
     pub vision: Vision,
     /// The outbox thread.
@@ -142,10 +142,16 @@ impl Io {
         }
     }
 
-    /// Has a link leave its glasses alone for so long; tells whether there is such a link.
-    fn pause(&self, glasses: &GlassesId, duration: Duration, reason: &'static str) -> bool {
-        let pause = Pause { until: tokio::time::Instant::now() + duration, reason };
-        self.pauses.get(glasses).map(|paused| paused.send_replace(Some(pause))).is_some()
+    /// Has a link leave its glasses alone for so long; what is returned ends when it does. `None` where no link can.
+    fn pause(
+        &self,
+        glasses: &GlassesId,
+        duration: Duration,
+        reason: &'static str,
+    ) -> Option<oneshot::Receiver<()>> {
+        let (begun, begins) = oneshot::channel();
+        let pause = Pause { until: tokio::time::Instant::now() + duration, reason, begun };
+        self.pauses.get(glasses)?.try_send(pause).ok().map(|()| begins)
     }
 
     fn handle_outbox(&mut self, event: OutboxEvent) -> Option<Input> {

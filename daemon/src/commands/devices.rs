@@ -9,7 +9,6 @@ use btleplug::api::BDAddr;
 use glassd_core::GlassesId;
 use glassd_core::link::Part;
 use serde_json::json;
-use uuid::Uuid;
 
 use crate::cli::{DevicesCommand, PairArgs};
 use crate::config::{Config, GlassesConfig, GlassesKind};
@@ -97,7 +96,7 @@ pub(super) async fn pair(config: &Config, args: &PairArgs) -> anyhow::Result<Exi
     let targets = Target::read(config, &args.device)?;
     let link = targets.iter().find_map(|target| target.glasses.clone());
     // A daemon that holds a link to them would be in the way; without one that is no matter.
-    pause(config, link.as_ref(), HEAR + PAIR).await;
+    pause(config, link.as_ref(), (HEAR + PAIR) * targets.len() as u32).await;
     let answers = AtTerminal { passkey: args.passkey, yes: args.yes };
     let result = async {
         agent::register_own(bluez.bus(), answers).await.context("bluetoothd takes no agent")?;
@@ -193,7 +192,7 @@ impl Target {
     fn is(&self, device: &Known) -> bool {
         match (self.address, self.part) {
             (Some(address), _) => device.address == address,
-            (None, Some(part)) => is_part(device, &part),
+            (None, Some(part)) => device.is_part(&part),
             (None, None) => false,
         }
     }
@@ -232,13 +231,9 @@ async fn pause(config: &Config, glasses: Option<&GlassesId>, duration: Duration)
     let _ = request(&config.gateway.control_socket, &asked, |_| {}).await;
 }
 
-fn is_part(device: &Known, part: &Part) -> bool {
-    part.matches(Some(&device.name), |service| device.services.contains(&Uuid::from_u128(service)))
-}
-
 fn kind_of(device: &Known) -> Option<GlassesKind> {
     let is_it = |kind: &GlassesKind| {
-        kind.profile().is_some_and(|profile| profile.parts().iter().any(|part| is_part(device, part)))
+        kind.profile().is_some_and(|profile| profile.parts().iter().any(|part| device.is_part(part)))
     };
     GlassesKind::REAL.into_iter().find(is_it)
 }

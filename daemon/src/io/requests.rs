@@ -70,12 +70,16 @@ impl Io {
             }
             Request::Pause { glasses, seconds } => {
                 let duration = Duration::from_secs(seconds.min(MAX_PAUSE_S).into());
-                let answer = if self.pause(&glasses, duration, "another program wants them") {
-                    Reply::Done {}
-                } else {
-                    Reply::Error(format!("{glasses} have no link that could be paused"))
+                let Some(begins) = self.pause(&glasses, duration, "another program wants them") else {
+                    let error = format!("{glasses} have no link that could be paused now");
+                    reply(replies.as_ref(), Reply::Error(error));
+                    return Vec::new();
                 };
-                reply(replies.as_ref(), answer);
+                tokio::spawn(async move {
+                    // A link that has ended leaves its glasses alone too.
+                    let _ = begins.await;
+                    reply(replies.as_ref(), Reply::Done {});
+                });
                 Vec::new()
             }
             Request::Privacy(mode) => {

@@ -8,11 +8,13 @@ pub mod status;
 
 pub use self::status::{LinkStatus, Stage};
 
-/// A link leaves its glasses alone for a while.
-#[derive(Clone, Copy, Debug)]
+/// A link is to leave its glasses alone for a while.
+#[derive(Debug)]
 pub struct Pause {
-    /// Until then.
+    /// Until then; a time that is over ends a pause.
     pub until: tokio::time::Instant,
     /// Why.
     pub reason: &'static str,
+    /// Told once the link is down: before, its end would end what others do with the glasses.
+    pub begun: tokio::sync::oneshot::Sender<()>,
 }

@@ -252,7 +252,7 @@ fn what_fails_is_tried_three_times() {
         air.device.statuses = vec![status; 3];
         air.show(&"word ".repeat(100));
         air.wait(Duration::from_secs(7));
-        assert_eq!(air.take_events(), [Dropped(DropReason::NotAcknowledged)]);
+        assert_eq!(air.take_events(), [Dropped(DropReason::Unanswered)]);
         assert_eq!(air.device.said.len(), 3);
         assert!(air.device.said.iter().all(|said| *said == air.device.said[0]));
         assert!(air.device.shown.is_empty());

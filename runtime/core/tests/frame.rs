@@ -223,7 +223,7 @@ fn a_frame_that_does_not_answer_is_tried_again() {
     let mut air = device.air(Sound::default());
     air.wait(Duration::from_secs(60));
     let losses = air.take_events();
-    assert_eq!(losses, vec![Dropped(DropReason::NotAcknowledged); 4]);
+    assert_eq!(losses, vec![Dropped(DropReason::Unanswered); 4]);
     air.device.is_mute = false;
     air.wait(Duration::from_secs(20));
     assert_eq!(air.device.starts, 1);
@@ -363,7 +363,7 @@ fn a_refused_message_starts_the_app_anew() {
     air.device.runs = false; // It does not answer, so that the test can.
     air.command(&LinkCommand::TakePhoto).expect("there is a camera");
     air.notify(FrameRx, &[1, 1]);
-    assert_eq!(air.take_events(), [Dropped(DropReason::NotAcknowledged), Dropped(DropReason::PhotoGap)]);
+    assert_eq!(air.take_events(), [Dropped(DropReason::Unanswered), Dropped(DropReason::PhotoGap)]);
     air.wait(Duration::from_secs(1));
     assert_eq!(air.device.starts, 2);
 }
@@ -378,7 +378,7 @@ fn a_message_that_is_not_acknowledged_starts_the_app_anew_and_the_microphone_wit
     air.wait(Duration::from_millis(4999));
     assert_eq!(air.events, []);
     air.wait(Duration::from_secs(2));
-    assert_eq!(air.events, [Dropped(DropReason::NotAcknowledged), LinkEvent::Codec(AudioCodec::Pcm8(8_000))]);
+    assert_eq!(air.events, [Dropped(DropReason::Unanswered), LinkEvent::Codec(AudioCodec::Pcm8(8_000))]);
     assert_eq!(air.device.got.last(), Some(&(0x30, vec![0x1F, 0x40, 8])));
 }
 

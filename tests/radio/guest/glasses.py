@@ -119,7 +119,8 @@ class Link:
 class Glasses:
     """One pair of glasses for each address, on one controller."""
 
-    def __init__(self, device: Device, addresses: list[str], jpeg: bytes, guard: Permissions, packets_per_s: int):
+    def __init__(self, device: Device, addresses: list[str], jpeg: bytes, guard: Permissions, packets_per_s: int,
+                 firmware: str):
         self.device, self.jpeg, self.packets_per_s = device, jpeg, packets_per_s
         self.addresses = [hci.Address(address) for address in addresses]
         self.links: dict[int, Link] = {}
@@ -132,6 +133,10 @@ class Glasses:
         control = CharacteristicValue(write=self.controlled)
         buzz = CharacteristicValue(write=lambda _, value: say("buzzes", value.hex()))
         answer = CharacteristicValue(write=lambda _, value: say("told", value.hex()))
+        if firmware == "newer":
+            # All handles are others now.
+            device.add_service(Service("7B1D00FE-6C61-7373-642D-676C61737365",
+                                       [Characteristic("7B1D00FF-6C61-7373-642D-676C61737365", read, readable, b"2")]))
         device.add_services([
             Service(omi(0), [
                 self.audio,
@@ -219,6 +224,7 @@ async def main() -> None:
     parser.add_argument("--packets", type=int, default=50, help="audio packets a second")
     parser.add_argument("--photo", default="/share/guest/photo.jpg")
     parser.add_argument("--security", default="none", choices=list(GUARDS))
+    parser.add_argument("--firmware", choices=["older", "newer"], help="one that does not tell when its table changes")
     parser.add_argument("--passkey", type=int, default=123456)
     arguments = parser.parse_args()
     addresses = arguments.address or ["C0:11:22:33:44:55"]
@@ -234,7 +240,8 @@ async def main() -> None:
             sc=True, mitm=is_guarded, bonding=True, delegate=Wearer(capability, arguments.passkey))
         with open(arguments.photo, "rb") as file:
             jpeg = file.read()
-        glasses = Glasses(device, addresses, jpeg, GUARDS[arguments.security], arguments.packets)
+        glasses = Glasses(device, addresses, jpeg, GUARDS[arguments.security], arguments.packets,
+                          arguments.firmware)
         loop, ended = asyncio.get_running_loop(), asyncio.Event()
         loop.add_signal_handler(signal.SIGUSR1, glasses.drop)
         loop.add_signal_handler(signal.SIGTERM, ended.set)

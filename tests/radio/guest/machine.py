@@ -174,8 +174,8 @@ class Bluetoothd:
         os.kill(int(Path("/run/bluetoothd.pid").read_text()), number)
 
     @staticmethod
-    def start() -> None:
-        subprocess.run(["/share/guest/bluetoothd"], check=True)
+    def start(cache: str = "no") -> None:
+        subprocess.run(["/share/guest/bluetoothd"], check=True, env={**os.environ, "GATT_CACHE": cache})
 
     @staticmethod
     def power(is_on: bool) -> None:

@@ -112,6 +112,18 @@ def bluetoothd_killed() -> None:
         healed(f"bluetoothd got {name}", gateway, kill, Bluetoothd.start, 4)
 
 
+def new_firmware() -> None:
+    """BlueZ keeps GATT tables; the glasses come back with another one, and do not say so."""
+    Bluetoothd.kill(signal.SIGTERM)
+    Bluetoothd.start(cache="always")
+    glasses, gateway = Glasses(*QUIET, "--firmware", "older"), Gateway(Worn())
+    gateway.more_frames("the first frame", 2 * PATIENCE_S)
+    glasses.end()
+    Glasses(*QUIET, "--firmware", "newer")
+    took = gateway.more_frames("frames of glasses with a new firmware", 2 * PATIENCE_S)
+    say(f"figure: new firmware: frames flow again after {took:.1f} s")
+
+
 def bonding() -> None:
     just_works()
     by_hand("passkey", "C0:11:22:33:44:66", "123456\n")
@@ -197,6 +209,7 @@ SCENARIOS = {
     "firmware-hang": firmware_hang,
     "adapter-off": adapter_off,
     "bluetoothd-killed": bluetoothd_killed,
+    "new-firmware": new_firmware,
     "bonding": bonding,
     "two-glasses": two_glasses,
 }

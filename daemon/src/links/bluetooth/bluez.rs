@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use btleplug::api::BDAddr;
+use glassd_core::link::Part;
 use uuid::Uuid;
 use zbus::Connection;
 use zbus::fdo::ObjectManagerProxy;
@@ -88,6 +89,13 @@ pub struct Known {
     /// Services that it advertises or had when it was connected.
     pub services: Vec<Uuid>,
     path: OwnedObjectPath,
+}
+
+impl Known {
+    /// Tells whether this is such a part of a pair of glasses, by what it advertises.
+    pub fn is_part(&self, part: &Part) -> bool {
+        part.matches(Some(&self.name), |service| self.services.contains(&Uuid::from_u128(service)))
+    }
 }
 
 /// One adapter of BlueZ'.

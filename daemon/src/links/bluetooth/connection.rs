@@ -25,6 +25,8 @@ use crate::event_loop::Event;
 const CONNECT: Duration = Duration::from_secs(12);
 /// What a read or a write may take; a hung firmware lets BlueZ wait for 30 s.
 pub(super) const REQUEST: Duration = Duration::from_secs(8);
+/// BlueZ' words for a link that came to be and could not be encrypted; other losses have others.
+const REFUSED: &str = "le-connection-abort-by-local";
 /// BlueZ' word for a request that needs a bond (`gatt-client.c`).
 const NOT_PAIRED: &str = "Not paired";
 /// How long BlueZ is given to pair by itself.
@@ -39,8 +41,8 @@ const FLOOD: u32 = 2_000;
 /// Why a link ended, or did not come to be.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Lost {
-    #[error("not found: {0}")]
-    NotFound(btleplug::Error),
+    #[error("not heard within {0:?}; are the glasses on, and connected to no phone?")]
+    NotHeard(Duration),
     #[error("{0} failed: {1}")]
     Failed(&'static str, btleplug::Error),
     #[error("connecting failed: {0}")]
@@ -53,8 +55,8 @@ pub(super) enum Lost {
     NoService(Uuid),
     #[error("the glasses are not paired, and are to be paired by hand: `glassd pair {0}`")]
     NotPaired(GlassesId),
-    #[error("whether the glasses are paired is not known: {0}")]
-    Unknown(BluezError),
+    #[error(transparent)]
+    Bluez(BluezError),
     #[error("the glasses refuse the keys of their bond: `glassd pair {0}` makes a new one")]
     BondForgotten(GlassesId),
     #[error("the link was lost")]
@@ -65,10 +67,20 @@ pub(super) enum Lost {
     DaemonGone,
     #[error("the glasses sent over {FLOOD} notifications in a second")]
     Flood,
-    #[error("the glasses are left alone: {0}")]
-    Paused(&'static str),
     #[error("the daemon ends")]
     Stopped,
+}
+
+impl Lost {
+    /// Tells whether the link came to be and could not be encrypted.
+    pub(super) fn is_refused(&self) -> bool {
+        matches!(self, Self::Refused(error) if error.to_string().contains(REFUSED))
+    }
+
+    /// Tells whether what went wrong may be that BlueZ looks in the wrong places of the GATT table.
+    pub(super) fn is_of_the_table(&self) -> bool {
+        matches!(self, Self::Failed(..) | Self::Unanswered(..))
+    }
 }
 
 /// Which part sent a notification, and what.

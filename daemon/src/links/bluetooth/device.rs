@@ -8,7 +8,7 @@ use glassd_core::GlassesId;
 use glassd_core::gateway::Input;
 use glassd_core::link::{Profile, Write};
 use glassd_policies::Backoff;
-use tokio::sync::{broadcast, mpsc, watch};
+use tokio::sync::{broadcast, mpsc};
 use tokio::time::{Instant, timeout};
 
 use super::Radio;
@@ -25,10 +25,17 @@ const BACKOFF: Backoff = Backoff { base: Duration::from_millis(500), max: Durati
 const NO_RADIO: Duration = Duration::from_secs(5);
 /// So many failures in a row of glasses that BlueZ knows before they are looked for by a scan; then every other time.
 const KNOWN_FIRST: u32 = 2;
-/// BlueZ' words for a link that came to be and could not be encrypted; other losses have others.
-const REFUSED: &str = "le-connection-abort-by-local";
-/// So many failures in a row of glasses that are near and have our keys: they have lost theirs.
-const FORGOTTEN: u32 = 2;
+/// So many failures in a row of glasses that are near: they are not what BlueZ remembers of them.
+const CHANGED: u32 = 2;
+
+/// How it has gone with a link so far.
+#[derive(Default)]
+struct Course {
+    /// Failures in a row.
+    failures: u32,
+    /// The reason that was told last: the same one again is not told.
+    told: String,
+}
 
 /// A link to one pair of glasses.
 pub(super) struct Device {
@@ -54,50 +61,76 @@ impl Device {
         Self { id: config.name.clone(), profile, wanted, radio, events }
     }
 
-    pub(super) async fn run(
-        mut self,
-        mut writes: mpsc::Receiver<Write>,
-        mut paused: watch::Receiver<Option<Pause>>,
-    ) {
-        let mut failures = 0;
-        let mut told = String::new();
+    pub(super) async fn run(mut self, mut writes: mpsc::Receiver<Write>, mut pauses: mpsc::Receiver<Pause>) {
+        let mut course = Course::default();
         loop {
-            let mut news = self.radio.news.subscribe();
-            let (was_up, lost) = tokio::select! {
-                ended = self.linked(failures, &mut writes, &mut news) => ended,
-                reason = pauses(&mut paused) => (false, Lost::Paused(reason)),
-            };
-            if matches!(lost, Lost::Stopped) {
-                return;
-            }
-            let delay = match lost {
-                // News will tell; should it get lost, a look is cheap.
-                Lost::PoweredOff | Lost::DaemonGone => {
-                    failures = 0;
-                    NO_RADIO
-                }
-                Lost::Paused(_) => {
-                    failures = 0;
-                    self.let_go().await;
-                    Duration::ZERO
-                }
-                _ => {
-                    // Glasses that flood are not worth the same haste again.
-                    failures = if was_up && !matches!(lost, Lost::Flood) { 0 } else { failures + 1 };
-                    BACKOFF.delay(failures.saturating_sub(1), crate::random_seed() as f64 / u64::MAX as f64)
-                }
-            };
-            let reason = lost.to_string();
-            if reason != told || was_up {
-                tracing::info!(glasses = %self.id, reason, "no link");
-                told.clone_from(&reason);
-            }
-            self.tell(Stage::Waiting { reason }).await;
-            resumes(&mut paused).await;
             tokio::select! {
-                () = tokio::time::sleep(delay) => {}
-                () = back(&mut news) => {}
-                () = self.events.closed() => return,
+                // A pause that is asked for comes before the next attempt.
+                biased;
+                pause = begin(&mut pauses) => {
+                    course = Course::default();
+                    match pause {
+                        Some(pause) => self.stand_back(pause, &mut pauses).await,
+                        None => return,
+                    }
+                }
+                goes_on = self.turn(&mut course, &mut writes) => if !goes_on { return },
+            }
+        }
+    }
+
+    /// Has a link until it is lost, and waits until the next attempt pays; tells whether there will be one.
+    async fn turn(&mut self, course: &mut Course, writes: &mut mpsc::Receiver<Write>) -> bool {
+        let mut news = self.radio.news.subscribe();
+        let (was_up, lost) = self.linked(course.failures, writes, &mut news).await;
+        if matches!(lost, Lost::Stopped) {
+            return false;
+        }
+        let delay = match lost {
+            // News will tell; should it get lost, a look is cheap.
+            Lost::PoweredOff | Lost::DaemonGone => {
+                course.failures = 0;
+                NO_RADIO
+            }
+            _ => {
+                // Glasses that flood are not worth the same haste again.
+                course.failures =
+                    if was_up && !matches!(lost, Lost::Flood) { 0 } else { course.failures + 1 };
+                let spread = crate::random_seed() as f64 / u64::MAX as f64;
+                BACKOFF.delay(course.failures.saturating_sub(1), spread)
+            }
+        };
+        let reason = lost.to_string();
+        if reason != course.told || was_up {
+            tracing::info!(glasses = %self.id, reason, "no link");
+            course.told.clone_from(&reason);
+        }
+        self.tell(Stage::Waiting { reason }).await;
+        tokio::select! {
+            () = tokio::time::sleep(delay) => true,
+            () = back(&mut news) => true,
+            () = self.events.closed() => false,
+        }
+    }
+
+    /// Leaves the glasses to others until the pause is over.
+    async fn stand_back(&self, mut pause: Pause, pauses: &mut mpsc::Receiver<Pause>) {
+        self.let_go().await;
+        loop {
+            if pause.until > Instant::now() {
+                let reason = format!("the glasses are left alone: {}", pause.reason);
+                tracing::info!(glasses = %self.id, reason, "no link");
+                self.tell(Stage::Waiting { reason }).await;
+            }
+            // Whoever asked may have gone.
+            let _ = pause.begun.send(());
+            tokio::select! {
+                biased;
+                next = pauses.recv() => match next {
+                    Some(next) => pause = next,
+                    None => return,
+                },
+                () = tokio::time::sleep_until(pause.until) => return,
             }
         }
     }
@@ -154,19 +187,15 @@ impl Device {
         let gone = Input::GlassesDisconnected { glasses: self.id.clone() };
         // A daemon that has ended is noticed at the next turn.
         let _ = self.events.send(Event::Input(gone)).await;
+        let mut mended = None;
+        for one in taken.iter().filter(|_| !was_up) {
+            mended = self.mend(one.peripheral.address(), &lost, failures + 1).await.or(mended);
+        }
         // BlueZ goes on trying to connect until it is told to stop, and refuses the next attempt until then.
         for one in &taken {
             let _ = timeout(REQUEST, one.peripheral.disconnect()).await;
         }
-        let is_refused = matches!(&lost, Lost::Refused(error) if error.to_string().contains(REFUSED));
-        if is_refused && failures + 1 >= FORGOTTEN {
-            for one in &taken {
-                if let Some(lost) = self.mend_bond(one.peripheral.address()).await {
-                    return (false, lost);
-                }
-            }
-        }
-        (was_up, lost)
+        (was_up, mended.unwrap_or(lost))
     }
 
     /// Glasses that a person pairs have no link without a bond: who passes for them would be taken for them.
@@ -178,24 +207,37 @@ impl Device {
         match found.await {
             Ok(Some(device)) if device.is_paired => None,
             Ok(_) => Some(Lost::NotPaired(self.id.clone())),
-            Err(error) => Some(Lost::Unknown(error)),
+            Err(error) => Some(Lost::Bluez(error)),
         }
     }
 
-    /// Glasses that were reset have forgotten our keys: BlueZ goes on offering them, and each link is refused at once.
-    async fn mend_bond(&self, address: BDAddr) -> Option<Lost> {
-        let bluez = self.radio.bluez().await.ok()?;
-        let device = bluez.find(address).await.ok()??;
-        if !device.is_paired {
+    /// Has BlueZ forget what it remembers of glasses that are others now. Glasses that were reset have lost our keys,
+    /// which BlueZ goes on offering, and each link is refused at once. A new firmware has another GATT table, which
+    /// BlueZ looks for where the old one was until it gives up.
+    async fn mend(&self, address: BDAddr, lost: &Lost, failures: u32) -> Option<Lost> {
+        let (has_lost_keys, is_stale) = (lost.is_refused(), lost.is_of_the_table());
+        if !(has_lost_keys && failures >= CHANGED || is_stale && failures.is_multiple_of(CHANGED)) {
             return None;
         }
-        if self.wanted.iter().any(|wanted| wanted.pairing == Pairing::ByHand) {
-            return Some(Lost::BondForgotten(self.id.clone()));
-        }
-        if let Err(error) = bluez.forget(&device).await {
-            tracing::warn!(glasses = %self.id, %address, %error, "keys that the glasses refuse stay");
+        let bluez = self.radio.bluez().await.ok()?;
+        let device = bluez.find(address).await.ok()??;
+        let (is_it, why) = if has_lost_keys {
+            (device.is_paired, "the glasses refuse our keys")
         } else {
-            tracing::warn!(glasses = %self.id, %address, "the glasses refuse our keys: they are paired anew");
+            // Of glasses that are not near nothing is known.
+            (device.is_connected, "the glasses' GATT table cannot be read")
+        };
+        if !is_it {
+            return None;
+        }
+        if device.is_paired && self.wanted.iter().any(|wanted| wanted.pairing == Pairing::ByHand) {
+            // A person's bond is not thrown away for a table that may only be hard to read.
+            return has_lost_keys.then(|| Lost::BondForgotten(self.id.clone()));
+        }
+        let id = &self.id;
+        match bluez.forget(&device).await {
+            Ok(()) => tracing::warn!(glasses = %id, %address, why, "BlueZ forgets them: they begin anew"),
+            Err(error) => tracing::warn!(glasses = %id, %address, why, %error, "they cannot be forgotten"),
         }
         None
     }
@@ -231,7 +273,7 @@ async fn found<'a>(
     {
         return Ok(taken);
     }
-    radio.search.heard(adapter, wanted).await.map_err(Lost::NotFound)
+    radio.search.heard(&radio.bluez().await.map_err(Lost::Bluez)?, adapter, wanted).await
 }
 
 fn addresses(taken: &[Taken<'_>]) -> String {
@@ -239,25 +281,15 @@ fn addresses(taken: &[Taken<'_>]) -> String {
     all.join(" and ")
 }
 
-/// Returns why the glasses are to be left alone, when they are.
-async fn pauses(paused: &mut watch::Receiver<Option<Pause>>) -> &'static str {
-    let begins = |pause: &Option<Pause>| pause.is_some_and(|pause| pause.until > Instant::now());
-    let reason = paused.wait_for(begins).await.ok().and_then(|pause| pause.map(|pause| pause.reason));
-    match reason {
-        Some(reason) => reason,
-        None => std::future::pending().await,
-    }
-}
-
-/// Returns when they need not be left alone any more.
-async fn resumes(paused: &mut watch::Receiver<Option<Pause>>) {
+/// Returns a pause that begins; one that is over changes nothing.
+async fn begin(pauses: &mut mpsc::Receiver<Pause>) -> Option<Pause> {
     loop {
-        let pause = *paused.borrow_and_update();
-        let Some(pause) = pause.filter(|pause| pause.until > Instant::now()) else { return };
-        tokio::select! {
-            () = tokio::time::sleep_until(pause.until) => {}
-            changed = paused.changed() => if changed.is_err() { return },
+        let pause = pauses.recv().await?;
+        if pause.until > Instant::now() {
+            return Some(pause);
         }
+        // Whoever asked may have gone.
+        let _ = pause.begun.send(());
     }
 }
 

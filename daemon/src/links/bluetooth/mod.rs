@@ -34,6 +34,8 @@ use crate::links::Pause;
 
 /// News of the radio that wait for a link. Full-queue rule: the oldest goes, and the link looks for itself.
 const MAX_NEWS: usize = 64;
+/// Pauses that wait for a link. Full-queue rule: one more is refused.
+const MAX_PAUSES: usize = 4;
 /// How long to wait before asking again for an adapter that is not there.
 const NO_ADAPTER: std::time::Duration = std::time::Duration::from_secs(2);
 
@@ -58,8 +60,8 @@ impl Radio {
 pub struct Links {
     /// Takes GATT writes for each pair of glasses.
     pub writes: BTreeMap<GlassesId, mpsc::Sender<Write>>,
-    /// Until when each link leaves its glasses alone.
-    pub pauses: BTreeMap<GlassesId, watch::Sender<Option<Pause>>>,
+    /// Has each link leave its glasses alone.
+    pub pauses: BTreeMap<GlassesId, mpsc::Sender<Pause>>,
     /// End when the daemon's loop does.
     pub tasks: Vec<JoinHandle<()>>,
 }
@@ -86,11 +88,11 @@ pub fn spawn(
     links.tasks.push(tokio::spawn(keep_adapter(config.adapter.clone(), adapter, news)));
     for (pair, profile) in glasses {
         let (writes, writes_in) = mpsc::channel(MAX_WRITES);
-        let (pause, paused) = watch::channel(None);
+        let (pause, pauses) = mpsc::channel(MAX_PAUSES);
         links.pauses.insert(pair.name.clone(), pause);
         let device = Device::new(pair, *profile, radio.clone(), events.clone());
         links.writes.insert(pair.name.clone(), writes);
-        links.tasks.push(tokio::spawn(device.run(writes_in, paused)));
+        links.tasks.push(tokio::spawn(device.run(writes_in, pauses)));
     }
     links
 }

@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use btleplug::api::{BDAddr, Central as _, Peripheral as _, PeripheralProperties, ScanFilter};
+use btleplug::api::{BDAddr, Central as _, Peripheral as _, ScanFilter};
 use btleplug::platform::{Adapter, Peripheral};
 use glassd_core::link::Part;
-use uuid::Uuid;
 
+use super::bluez::{Bluez, Known};
+use super::connection::Lost;
 use crate::config::Pairing;
 
 /// A search that finds nothing ends: so long is one round of BlueZ (10.24 s), and a scan that was begun anew hears
@@ -33,12 +34,11 @@ pub(super) struct Wanted {
 impl Wanted {
     /// Tells whether a device is it. Devices that BlueZ remembers are told as if they were heard: these have no
     /// signal strength.
-    fn is(&self, device: BDAddr, properties: &PeripheralProperties) -> bool {
-        let advertises = |service| properties.services.contains(&Uuid::from_u128(service));
-        properties.rssi.is_some()
+    fn is(&self, device: &Known) -> bool {
+        device.rssi.is_some()
             && match self.address {
-                Some(address) => address == device,
-                None => self.part.matches(properties.local_name.as_deref(), advertises),
+                Some(address) => address == device.address,
+                None => device.is_part(&self.part),
             }
     }
 }
@@ -95,8 +95,7 @@ impl Search {
     /// Returns a device that BlueZ remembers by its address: connecting needs no scan then.
     pub(super) async fn known(&self, adapter: &Adapter, wanted: &Wanted) -> Option<Taken<'_>> {
         let address = wanted.address?;
-        let all = adapter.peripherals().await.ok()?;
-        let device = all.into_iter().find(|device| device.address() == address)?;
+        let device = peripheral(adapter, address).await?;
         let rssi = device.properties().await.ok().flatten().and_then(|properties| properties.rssi);
         self.take(device, wanted, rssi)
     }
@@ -104,12 +103,13 @@ impl Search {
     /// Scans for a device.
     pub(super) async fn heard(
         &self,
+        bluez: &Bluez,
         adapter: &Adapter,
         wanted: &Wanted,
-    ) -> Result<Taken<'_>, btleplug::Error> {
-        let _scanning = self.scan(adapter).await?;
-        let found = tokio::time::timeout(SCAN, self.look(adapter, wanted)).await;
-        found.unwrap_or(Err(btleplug::Error::DeviceNotFound))
+    ) -> Result<Taken<'_>, Lost> {
+        let _scanning = self.scan(adapter).await.map_err(|error| Lost::Failed("scanning", error))?;
+        let found = tokio::time::timeout(SCAN, self.look(bluez, adapter, wanted)).await;
+        found.unwrap_or(Err(Lost::NotHeard(SCAN)))
     }
 
     async fn scan(&self, adapter: &Adapter) -> Result<Scanning, btleplug::Error> {
@@ -122,12 +122,12 @@ impl Search {
         Ok(Scanning { count: Arc::clone(&self.scanning), adapter: adapter.clone() })
     }
 
-    async fn look(&self, adapter: &Adapter, wanted: &Wanted) -> Result<Taken<'_>, btleplug::Error> {
+    async fn look(&self, bluez: &Bluez, adapter: &Adapter, wanted: &Wanted) -> Result<Taken<'_>, Lost> {
         loop {
-            for device in adapter.peripherals().await? {
-                if let Ok(Some(properties)) = device.properties().await
-                    && wanted.is(device.address(), &properties)
-                    && let Some(taken) = self.take(device, wanted, properties.rssi)
+            let heard = bluez.devices().await.map_err(Lost::Bluez)?;
+            for device in heard.iter().filter(|device| wanted.is(device)) {
+                if let Some(peripheral) = peripheral(adapter, device.address).await
+                    && let Some(taken) = self.take(peripheral, wanted, device.rssi)
                 {
                     return Ok(taken);
                 }
@@ -145,4 +145,8 @@ impl Search {
         taken.insert(address, wanted.pairing);
         Some(Taken { peripheral, rssi: rssi.filter(|rssi| *rssi != NO_RSSI), search: self })
     }
+}
+
+async fn peripheral(adapter: &Adapter, address: BDAddr) -> Option<Peripheral> {
+    adapter.peripherals().await.ok()?.into_iter().find(|device| device.address() == address)
 }

@@ -252,14 +252,12 @@ pub enum DropReason {
     RecordGap,
     /// Records of audio that could not be kept; they are read again.
     NotKept,
-    /// Something that was asked of the glasses again and again without an answer, or that they refused.
+    /// What was asked of the glasses or written to them, that was refused or not answered as often as it was tried.
     Unanswered,
     /// A characteristic that this decoder does not know.
     UnknownCharacteristic,
     /// Words or an acknowledgement that nobody waits for.
     Unexpected,
-    /// What was written was refused, or not acknowledged in time, as often as it was tried.
-    NotAcknowledged,
     /// An event that nobody polled before too many others came.
     Overflow,
 }
@@ -290,7 +288,6 @@ impl DropReason {
             Self::Unanswered => "unanswered",
             Self::UnknownCharacteristic => "unknown_characteristic",
             Self::Unexpected => "unexpected",
-            Self::NotAcknowledged => "not_acknowledged",
             Self::Overflow => "overflow",
         }
     }

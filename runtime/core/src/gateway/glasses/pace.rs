@@ -136,9 +136,9 @@ impl Session {
     /// A photo that was lost on the way need not be waited for.
     pub(super) fn recover_capture(&mut self, reason: DropReason, now: Timestamp) {
         use DropReason::{
-            AudioGap, Duplicate, Malformed, NotAcknowledged, NotKept, Overflow, PhotoChecksum, PhotoGap,
-            PhotoIncomplete, PhotoTooLong, PhotoWithoutStart, RecordGap, Unanswered, Unexpected,
-            UnknownCharacteristic, UnknownValue,
+            AudioGap, Duplicate, Malformed, NotKept, Overflow, PhotoChecksum, PhotoGap, PhotoIncomplete,
+            PhotoTooLong, PhotoWithoutStart, RecordGap, Unanswered, Unexpected, UnknownCharacteristic,
+            UnknownValue,
         };
         match reason {
             PhotoGap | PhotoTooLong | PhotoIncomplete | PhotoChecksum => {
@@ -157,7 +157,6 @@ impl Session {
             | Unanswered
             | UnknownCharacteristic
             | Unexpected
-            | NotAcknowledged
             | NotKept => {}
         }
     }

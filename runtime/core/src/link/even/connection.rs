@@ -100,7 +100,7 @@ impl Connection {
 
     fn handle_outcome(&mut self, outcome: Outcome) {
         if let Outcome::GivenUp(first) = outcome {
-            self.events.drop_because(DropReason::NotAcknowledged);
+            self.events.drop_because(DropReason::Unanswered);
             // The other pages of a text without one of them are none.
             if first == TEXT {
                 self.pages.clear();

@@ -91,7 +91,7 @@ impl Connection {
 
     /// What was said is refused or not answered: the app may be in any state.
     fn give_up(&mut self, now: Timestamp) {
-        self.events.drop_because(DropReason::NotAcknowledged);
+        self.events.drop_because(DropReason::Unanswered);
         if self.state == State::Ready {
             self.restart(now);
         } else {
