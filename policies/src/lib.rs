@@ -10,6 +10,7 @@
 //! - no fact panics: a number that is none (NaN) counts as not known.
 
 mod backoff;
+pub mod calibration;
 mod camera;
 mod cases;
 mod compression;
@@ -30,7 +31,7 @@ pub use compression::{
     Compression, CompressionFacts, CompressionPolicy, CompressionTier, CompressionTiers, ImageSize,
 };
 pub use decision::{Decision, Reason};
-pub use escalation::{Budget, EscalationFacts, EscalationPolicy, Privacy, Route, Uplink};
+pub use escalation::{Bounds, Budget, EscalationFacts, EscalationPolicy, Privacy, Route, Uplink};
 pub use file::{PolicyFile, PolicyFileError};
 pub use frame_keep::{FrameKeepFacts, FrameKeepPolicy};
 pub use frame_rate::{

@@ -1,7 +1,7 @@
 //! What holds of every compression and escalation decision, and of what is kept of a frame.
 
 use glassd_policies::{
-    Budget, CompressionFacts, CompressionPolicy, EscalationFacts, EscalationPolicy, FrameKeepFacts,
+    Bounds, Budget, CompressionFacts, CompressionPolicy, EscalationFacts, EscalationPolicy, FrameKeepFacts,
     FrameKeepPolicy, Privacy, Route, Uplink,
 };
 use proptest::prelude::*;
@@ -22,8 +22,19 @@ fn probability() -> impl Strategy<Value = Option<f32>> {
 }
 
 prop_compose! {
+    fn bounds()(ordinary in proptest::option::of(0.0..=1.0_f32), more in 0.0..=1.0_f32, both: bool) -> Bounds {
+        Bounds { ordinary, costly: ordinary.filter(|_| both).map(|bound| bound * more) }
+    }
+}
+
+prop_compose! {
     fn escalation_facts()(candidate_probability in probability(), understood: bool, needs_image: bool,
-                          up: bool, local_only: bool, metered: bool, enough: bool) -> EscalationFacts {
+                          up: bool, local_only: bool, metered: bool,
+                          budget in prop_oneof![Just(Budget::Enough), Just(Budget::Scarce), Just(Budget::Spent)],
+                          battery in proptest::option::of(0..=100_u8),
+                          cloud_ms in proptest::option::of(0..20_000_u32),
+                          bounds in bounds(),
+                          raise in prop_oneof![4 => 0.0..=1.0_f32, 1 => Just(f32::NAN)]) -> EscalationFacts {
         EscalationFacts {
             candidate_probability,
             understood,
@@ -31,7 +42,11 @@ prop_compose! {
             uplink: if up { Uplink::Up } else { Uplink::Down },
             privacy: if local_only { Privacy::LocalOnly } else { Privacy::Open },
             metered,
-            budget: if enough { Budget::Enough } else { Budget::Spent },
+            budget,
+            battery,
+            cloud_ms,
+            bounds,
+            raise,
         }
     }
 }
@@ -71,19 +86,45 @@ proptest! {
     fn the_cloud_is_asked_only_where_it_can_be(facts in escalation_facts()) {
         if route(&facts) == Route::Cloud {
             prop_assert_eq!(facts.uplink, Uplink::Up);
-            prop_assert_eq!(facts.budget, Budget::Enough);
+            prop_assert_ne!(facts.budget, Budget::Spent);
             prop_assert_eq!(facts.privacy, Privacy::Open);
         }
     }
 
     #[test]
     fn only_a_candidate_that_is_likely_enough_is_the_answer(facts in escalation_facts()) {
-        let bound = match facts.privacy {
+        let plain = EscalationFacts { bounds: Bounds::default(), raise: 0.0, ..facts };
+        let bound = match plain.privacy {
             Privacy::Open => 0.8,
             Privacy::LocalOnly => 0.1,
         };
-        let likely = facts.candidate_probability.is_some_and(|probability| probability >= bound);
-        prop_assert_eq!(route(&facts) == Route::Local, likely && facts.understood);
+        let likely = plain.candidate_probability.is_some_and(|probability| probability >= bound);
+        prop_assert_eq!(route(&plain) == Route::Local, likely && plain.understood);
+    }
+
+    #[test]
+    fn a_candidate_that_is_more_likely_is_never_asked_about_more(facts in escalation_facts(), more in 0.0..=1.0_f32) {
+        let better = facts.candidate_probability.map(|probability| probability.max(more));
+        if route(&facts) == Route::Local {
+            prop_assert_eq!(route(&EscalationFacts { candidate_probability: better, ..facts }), Route::Local);
+        }
+    }
+
+    #[test]
+    fn what_went_wrong_lately_never_makes_it_bolder(facts in escalation_facts(), raise in 0.0..=1.0_f32) {
+        let before = EscalationFacts { raise: 0.0, ..facts };
+        if route(&EscalationFacts { raise, ..facts }) == Route::Local && facts.privacy == Privacy::Open {
+            prop_assert_eq!(route(&before), Route::Local);
+        }
+    }
+
+    #[test]
+    fn a_check_never_leaves_where_nothing_may_or_where_it_costs(facts in escalation_facts()) {
+        let share = EscalationPolicy::default().audits(&facts, Route::Local);
+        if facts.privacy == Privacy::LocalOnly || facts.metered && facts.needs_image || facts.budget != Budget::Enough {
+            prop_assert_eq!(share, 0.0);
+        }
+        prop_assert_eq!(EscalationPolicy::default().audits(&facts, Route::Refuse), 0.0);
     }
 
     #[test]

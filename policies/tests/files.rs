@@ -172,7 +172,7 @@ fn all_parameters_out_of_range_are_named_at_once() {
     );
     check_out_of_range(
         "policy = \"escalation\"\n[parameters]\nlocal_probability = 0.7\ntentative_probability = 0.9",
-        &["metered_probability = 0.8, expected 0 to 0.7", "tentative_probability = 0.9, expected 0 to 0.8"],
+        &["costly_probability = 0.8, expected 0 to 0.7", "tentative_probability = 0.9, expected 0 to 0.8"],
     );
     check_out_of_range(
         "policy = \"frame-keep\"\n[parameters]\ndark_below = 2.0\nrefresh_ms = 3600001",
