@@ -68,6 +68,15 @@ pub enum Command {
     Pair(PairArgs),
     /// Writes what comes over the air to a file, which `replay --capture` plays.
     Record(RecordArgs),
+    /// Finds from which probability on local answers keep the promised risk.
+    Calibrate {
+        /// Take outcomes from this file, a JSON object a line, instead of those of this gateway.
+        #[arg(long, value_name = "FILE")]
+        outcomes: Option<PathBuf>,
+        /// Tell, and write nothing.
+        #[arg(long)]
+        dry_run: bool,
+    },
     /// Models: what is there, and whether it can be trusted.
     Models {
         /// What to do.

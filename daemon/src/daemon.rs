@@ -68,22 +68,29 @@ impl Daemon {
         let (events, loop_events) = mpsc::channel(MAX_EVENTS);
         let recordings = Recordings::open(&config.gateway.state_dir, &config.glasses, events.clone())?;
         let (recordings, kept) = recordings.map(|opened| (opened.recordings, opened.kept)).unzip();
+        let calibrated = crate::calibration::read(&config.gateway.state_dir)?;
+        let (outbox_events, outbox_done) = mpsc::channel(MAX_EVENTS);
+        let outbox_settings = OutboxSettings {
+            known_outcome: calibrated.as_ref().map_or(0, |found| found.newest_outcome),
+            ..OutboxSettings::new(config.outbox_path())
+        };
+        let opened = Outbox::open(&outbox_settings, outbox_events)
+            .with_context(|| format!("gateway.state_dir = {}", config.gateway.state_dir.display()))?;
+        if let Some(aside) = &opened.set_aside {
+            tracing::error!(path = %aside.path.display(), reason = aside.reason, "the outbox was damaged and is set aside");
+        }
         let settings = Settings {
+            calibration: calibrated.map(|found| found.calibration),
+            drift: opened.drift,
             offline_audio: kept.unwrap_or_default(),
             ..settings(config, vocabulary, policies, clock.now())
         };
         let mut gateway = Gateway::new(settings, clock.now());
 
-        let (outbox_events, outbox_done) = mpsc::channel(MAX_EVENTS);
         let (uplink_events, uplink_done) = mpsc::channel(MAX_EVENTS);
         let metrics = Arc::new(Metrics::default());
         let serving = Arc::clone(&metrics.serving);
         let vision = Vision::spawn(perception, models, clock, serving, events.clone())?;
-        let opened = Outbox::open(&OutboxSettings::new(config.outbox_path()), outbox_events)
-            .with_context(|| format!("gateway.state_dir = {}", config.gateway.state_dir.display()))?;
-        if let Some(aside) = &opened.set_aside {
-            tracing::error!(path = %aside.path.display(), reason = aside.reason, "the outbox was damaged and is set aside");
-        }
         let (broker, reach) = broker(config)?;
         let uplink = Uplink::spawn(uplink_settings(config, &broker)?, uplink_events);
 

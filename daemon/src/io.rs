@@ -216,6 +216,12 @@ impl Io {
                 self.observe(|| Observation::Sound(Box::new(sound)));
                 None
             }
+            Output::KeepOutcome { outcome, drift } => {
+                if let Err(error) = self.outbox.keep_outcome(outcome, drift) {
+                    tracing::warn!(%error, "what became known of a candidate is lost");
+                }
+                None
+            }
             Output::KeepRecording(recording) => match &self.recordings {
                 Some(recordings) => recordings.keep(recording),
                 None => Some(Input::RecordingFailed { glasses: recording.glasses, up_to: recording.next }),

@@ -6,6 +6,7 @@
 
 pub mod accelerators;
 pub mod broker;
+pub mod calibration;
 pub mod cli;
 pub mod clock;
 pub mod commands;

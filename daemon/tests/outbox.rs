@@ -174,7 +174,8 @@ fn a_second_gateway_is_kept_out_and_a_newer_schema_left_alone() {
 #[test]
 fn a_full_outbox_forgets_history_first_then_refuses_and_can_still_end_queries() {
     let folder = tempfile::tempdir().unwrap();
-    let settings = OutboxSettings { path: folder.path().join("outbox.db"), max_bytes: 512 * 1024 };
+    let settings =
+        OutboxSettings { max_bytes: 512 * 1024, ..OutboxSettings::new(folder.path().join("outbox.db")) };
     let (sender, mut events) = channel(64);
     let opened = Outbox::open(&settings, sender).unwrap();
     // A history that fills the file to the brim …

@@ -3,6 +3,7 @@
 mod accel;
 mod ask;
 mod asked;
+mod calibrate;
 mod check;
 #[cfg(feature = "demo")]
 mod demo;
@@ -52,6 +53,9 @@ pub fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         #[cfg(feature = "bluetooth")]
         Command::Pair(args) => runtime()?.block_on(devices::pair(&load(path)?, &args)),
         Command::Why { query, json } => why::run(&load(path)?, query, json),
+        Command::Calibrate { outcomes, dry_run } => {
+            calibrate::run(&load(path)?, outcomes.as_deref(), dry_run)
+        }
         Command::Accel { command } => accel::run(&load(path)?, path, &command),
         Command::Models { command } => models::run(&load(path)?, &command),
         Command::Policy { command: PolicyCommand::Test { file } } => test_policy(&file),

@@ -49,10 +49,17 @@ pub(super) fn explain(answered: &Answered) -> String {
         line(
             "candidate",
             &format!(
-                "{} (right with probability {probability:.2})",
-                answered.candidate.as_ref().unwrap_or(&answered.answer)
+                "{} (right with probability {probability:.2}{})",
+                answered.candidate.as_ref().unwrap_or(&answered.answer),
+                answered
+                    .score
+                    .filter(|score| (score - probability).abs() > 0.005)
+                    .map_or(String::new(), |score| format!(", calibrated from {score:.2}"))
             ),
         );
+    }
+    if let Some(agreed) = answered.agreed {
+        line("", if agreed { "the cloud says the same" } else { "the cloud says otherwise" });
     }
     if let Some(model) = &answered.model {
         line("cloud model", model);

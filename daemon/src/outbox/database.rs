@@ -19,6 +19,15 @@
 //! | `asked_at`, `ended_at` | INTEGER | microseconds since the Unix epoch |
 //! | `question`, `route`, `answer` | TEXT | for whoever reads the file with SQL |
 //! | `explanation` | TEXT | JSON |
+//!
+//! | table `outcome` | SQLite type | meaning |
+//! |---|---|---|
+//! | `seq` | INTEGER | order of becoming known |
+//! | `kind` | TEXT | what was asked for: the intent's name |
+//! | `score` | REAL | what the skill gave its candidate, 0 to 1 |
+//! | `agreed` | INTEGER | 1 where the cloud said the same |
+//! | `share` | REAL | probability with which the candidate was chosen to be checked |
+//! | `raised` | REAL | by how much the bound was raised then |
 
 use std::fs::{File, OpenOptions, Permissions};
 use std::io;
@@ -29,14 +38,15 @@ use std::time::Duration;
 
 use glassd_core::query::{Source, Stage, StoredQuery};
 use glassd_core::{QueryId, Timestamp};
+use glassd_policies::calibration::{Drift, Outcome};
 use rusqlite::types::Type;
 use rusqlite::{Connection, ErrorCode, OpenFlags, Row, Transaction, params};
 
-use super::StoreError;
 use super::history::{Explanation, KEPT};
+use super::{StoreError, outcomes};
 
 /// Version in `PRAGMA user_version`.
-const SCHEMA_VERSION: i64 = 1;
+const SCHEMA_VERSION: i64 = 2;
 
 const SCHEMA: &str = "
 CREATE TABLE query (
@@ -61,7 +71,6 @@ CREATE TABLE history (
     answer      TEXT NOT NULL,
     explanation TEXT NOT NULL
 ) STRICT;
-PRAGMA user_version = 1;
 ";
 
 const FORGET_OLDER_HALF: &str =
@@ -165,6 +174,15 @@ impl Database {
         ended
     }
 
+    pub(super) fn keep_outcome(&self, outcome: &Outcome, drift: Drift) -> Result<(), StoreError> {
+        self.with_room(|connection| outcomes::write(connection, outcome, drift))
+    }
+
+    /// Returns how wrong answers were lately, as far as the calibration does not know it.
+    pub(super) fn drift(&self, known: i64) -> Result<Drift, DatabaseError> {
+        Ok(outcomes::drift(&self.0, known)?)
+    }
+
     /// Writes; where there is no room, forgets the older half of the history and writes again.
     fn with_room<T>(&self, write: impl Fn(&Connection) -> rusqlite::Result<T>) -> Result<T, StoreError> {
         write(&self.0).map_err(store_error).or_else(|error| match error {
@@ -245,10 +263,15 @@ fn check(connection: &Connection) -> Result<(), DatabaseError> {
 
 fn migrate(connection: &mut Connection) -> Result<(), DatabaseError> {
     let found: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    // What each version added to the one before.
+    let steps = [SCHEMA, outcomes::SCHEMA];
     match found {
-        0 => {
+        0..SCHEMA_VERSION => {
             let transaction = connection.transaction()?;
-            transaction.execute_batch(SCHEMA)?;
+            for step in steps.iter().skip(found as usize) {
+                transaction.execute_batch(step)?;
+            }
+            transaction.pragma_update(None, "user_version", SCHEMA_VERSION)?;
             transaction.commit()?;
             Ok(())
         }

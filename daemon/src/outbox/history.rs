@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use glassd_core::{QueryId, Timestamp};
+use glassd_policies::calibration::Outcome;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Row};
 
 use super::database;
@@ -66,6 +67,11 @@ impl History {
     /// Returns the `count` queries that ended last, the newest first.
     pub fn last(&self, count: u32) -> Result<Vec<Explanation>, HistoryError> {
         self.read_last(count).map_err(|source| self.error(source))
+    }
+
+    /// Returns what became known of local candidates, the oldest first, and the number of the newest.
+    pub fn outcomes(&self) -> Result<(Vec<Outcome>, i64), HistoryError> {
+        super::outcomes::all(&self.connection).map_err(|source| self.error(source))
     }
 
     fn read_last(&self, count: u32) -> rusqlite::Result<Vec<Explanation>> {

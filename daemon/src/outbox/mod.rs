@@ -5,11 +5,12 @@
 //!
 //! Invariants:
 //! - a request whose result is `Ok` survives kill −9 and power loss (`synchronous = FULL`);
-//! - every request that was taken gets exactly one [`OutboxEvent`], in the order of the requests;
+//! - every request about a query that was taken gets exactly one [`OutboxEvent`], in the order of the requests;
 //! - a damaged file is set aside, never deleted.
 
 mod database;
 mod history;
+mod outcomes;
 mod set_aside;
 
 use std::fs::{File, TryLockError};
@@ -21,6 +22,7 @@ use std::time::Duration;
 
 use glassd_core::QueryId;
 use glassd_core::query::StoredQuery;
+use glassd_policies::calibration::{Drift, Outcome};
 use tokio::sync::mpsc::Sender;
 
 pub use self::history::{Explanation, History, HistoryError};
@@ -42,13 +44,15 @@ pub struct OutboxSettings {
     pub path: PathBuf,
     /// Largest size of the file in bytes; a request that needs more fails with [`StoreError::Full`].
     pub max_bytes: u64,
+    /// Number of the newest outcome that the calibration knows.
+    pub known_outcome: i64,
 }
 
 impl OutboxSettings {
     /// Takes a path and the default size: 64 MiB, room for 256 open queries (the core's bound) with
     /// an image of 200 KB each, beside the history.
     pub fn new(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into(), max_bytes: 64 * 1024 * 1024 }
+        Self { path: path.into(), max_bytes: 64 * 1024 * 1024, known_outcome: 0 }
     }
 }
 
@@ -59,6 +63,8 @@ pub struct Opened {
     pub outbox: Outbox,
     /// The queries that outlived the last run, in the order in which they were accepted.
     pub queries: Vec<StoredQuery>,
+    /// How wrong answers were lately, as far as the calibration does not know it.
+    pub drift: Drift,
     /// The damaged file that had to make room, if one had to.
     pub set_aside: Option<SetAside>,
 }
@@ -159,6 +165,7 @@ enum Request {
     Store(StoredQuery),
     RecordAnswer { query: QueryId, text: String },
     End(Explanation),
+    KeepOutcome(Outcome, Drift),
 }
 
 /// Handle to the outbox thread.
@@ -176,13 +183,12 @@ impl Outbox {
         let path = &settings.path;
         make_folder(path)?;
         let lock = lock(path)?;
-        let (database, queries, set_aside) = match open_and_read(settings) {
-            Ok((database, queries)) => (database, queries, None),
+        let ((database, queries, drift), set_aside) = match open_and_read(settings) {
+            Ok(read) => (read, None),
             Err(DatabaseError::Damaged(reason)) => {
                 let set_aside =
                     set_aside::set_aside(path, reason).map_err(|source| io_error(path, source))?;
-                let (database, queries) = open_and_read(settings).map_err(|error| open_error(path, error))?;
-                (database, queries, Some(set_aside))
+                (open_and_read(settings).map_err(|error| open_error(path, error))?, Some(set_aside))
             }
             Err(error) => return Err(open_error(path, error)),
         };
@@ -198,7 +204,7 @@ impl Outbox {
                 drop(lock);
             })
             .map_err(|source| io_error(path, source))?;
-        Ok(Opened { outbox: Self { requests, ended, thread }, queries, set_aside })
+        Ok(Opened { outbox: Self { requests, ended, thread }, queries, drift, set_aside })
     }
 
     /// Writes a row, in place of an older one of the same query. Never waits.
@@ -215,6 +221,11 @@ impl Outbox {
     /// for the explanation the row is removed all the same. Never waits.
     pub fn end(&self, explanation: Explanation) -> Result<(), NotTaken> {
         self.send(Request::End(explanation))
+    }
+
+    /// Keeps what became known of a candidate. Never waits, and has no [`OutboxEvent`]: one that is lost is one fewer.
+    pub fn keep_outcome(&self, outcome: Outcome, drift: Drift) -> Result<(), NotTaken> {
+        self.send(Request::KeepOutcome(outcome, drift))
     }
 
     /// Returns whether the thread still runs; false means that it panicked.
@@ -247,6 +258,12 @@ fn run(database: &Database, inbox: Receiver<Request>, events: &Sender<OutboxEven
             Request::RecordAnswer { query, text } => {
                 (query, Operation::RecordAnswer, database.record_answer(query, &text))
             }
+            Request::KeepOutcome(outcome, drift) => {
+                if let Err(error) = database.keep_outcome(&outcome, drift) {
+                    tracing::warn!(%error, "what became known of a candidate is lost");
+                }
+                continue;
+            }
             Request::End(explanation) => (explanation.query, Operation::End, database.end(&explanation)),
         };
         // Nobody listens any more while the daemon stops: what was asked is still written.
@@ -254,10 +271,10 @@ fn run(database: &Database, inbox: Receiver<Request>, events: &Sender<OutboxEven
     }
 }
 
-fn open_and_read(settings: &OutboxSettings) -> Result<(Database, Vec<StoredQuery>), DatabaseError> {
+fn open_and_read(settings: &OutboxSettings) -> Result<(Database, Vec<StoredQuery>, Drift), DatabaseError> {
     let database = Database::open(&settings.path, settings.max_bytes)?;
-    let queries = database.queries()?;
-    Ok((database, queries))
+    let (queries, drift) = (database.queries()?, database.drift(settings.known_outcome)?);
+    Ok((database, queries, drift))
 }
 
 fn open_error(path: &Path, error: DatabaseError) -> OpenError {

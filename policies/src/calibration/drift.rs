@@ -18,6 +18,11 @@ impl Drift {
         self.raise = (self.raise + STEP * (wrong - share)).clamp(0.0, 1.0);
     }
 
+    /// Goes on from a raise; one that is none counts as 0.
+    pub fn from_raise(raise: f32) -> Self {
+        Self { raise: if raise > 0.0 { raise.min(1.0) } else { 0.0 } }
+    }
+
     /// Returns by how much the bound is raised, 0 to 1.
     pub const fn raise(self) -> f32 {
         self.raise

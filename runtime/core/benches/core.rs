@@ -232,6 +232,7 @@ impl Driven {
                 | Output::HangUp { .. }
                 | Output::Sound(_)
                 | Output::KeepRecording(_)
+                | Output::KeepOutcome { .. }
                 | Output::Publish { .. }
                 | Output::Ended(_)
                 | Output::Notice(_) => None,

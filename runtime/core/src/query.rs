@@ -93,8 +93,14 @@ pub struct Answered {
     pub route: Option<Route>,
     /// How it ended.
     pub ending: Ending,
-    /// Probability of the local candidate.
+    /// What the skill gave the local candidate, before calibration.
+    #[serde(default)]
+    pub score: Option<f32>,
+    /// Probability that the local candidate is right.
     pub probability: Option<f32>,
+    /// Whether the cloud's answer said the same as the local candidate, where that can be told.
+    #[serde(default)]
+    pub agreed: Option<bool>,
     /// The local candidate, where the answer came from elsewhere.
     pub candidate: Option<String>,
     /// What the local candidate rests on.

@@ -43,6 +43,8 @@ pub enum Counter {
     QueriesRejected(&'static str),
     /// Queries ended, by route and ending.
     QueriesEnded(&'static str),
+    /// Checks of local answers ended, by what the cloud said of them.
+    AuditsEnded(&'static str),
     /// Queries published, repetitions included.
     Published,
     /// Bytes of published queries, repetitions included.
@@ -75,6 +77,7 @@ impl Counter {
             Self::QueriesAccepted => ("queries_accepted", None),
             Self::QueriesRejected(reason) => ("queries_rejected", Some(("reason", reason))),
             Self::QueriesEnded(how) => ("queries_ended", Some(("how", how))),
+            Self::AuditsEnded(how) => ("audits_ended", Some(("how", how))),
             Self::Published => ("uplink_queries", None),
             Self::PublishedBytes => ("uplink_bytes", None),
             Self::AnswersDropped(reason) => ("answers_dropped", Some(("reason", reason))),

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use glassd_policies::calibration::{Calibration, Drift, Outcome};
 use glassd_policies::{CameraSettings, Compression, Decision, FrameRate, Policies, Privacy};
 
 use super::audio::{Recording, Sound};
@@ -43,6 +44,10 @@ pub struct Settings {
     pub in_flight: usize,
     /// Uplink budget in bytes per minute.
     pub uplink_bytes_per_minute: u64,
+    /// What calibration found; without it scores are probabilities and the policy has the bounds.
+    pub calibration: Option<Calibration>,
+    /// How wrong answers were since then.
+    pub drift: Drift,
     /// Glasses whose recordings of when nobody was connected are fetched, each with the record that is not kept yet.
     pub offline_audio: BTreeMap<GlassesId, u64>,
     /// Seed of the gateway's own random numbers (jitter, ids of button queries).
@@ -66,6 +71,8 @@ impl Default for Settings {
             in_flight: 4,
             // DESIGN: under 600 KB a minute.
             uplink_bytes_per_minute: 600 * 1024,
+            calibration: None,
+            drift: Drift::default(),
             offline_audio: BTreeMap::new(),
             seed: 0,
         }
@@ -320,6 +327,13 @@ pub enum Output {
     },
     /// A query ended: tell who asked, keep the explanation, remove the row.
     Ended(Box<Answered>),
+    /// Keep what became known of a candidate, for calibration.
+    KeepOutcome {
+        /// What became known.
+        outcome: Outcome,
+        /// How wrong answers were lately, with this one.
+        drift: Drift,
+    },
     /// Something that people or machines may want to know.
     Notice(Notice),
 }

@@ -63,6 +63,14 @@ pub(super) struct Query {
     pub(super) saved: bool,
     pub(super) route: Option<Route>,
     pub(super) candidate: Option<Candidate>,
+    /// Calibrated probability of the candidate.
+    pub(super) probability: Option<f32>,
+    /// The candidate is checked with the cloud, with this probability of being chosen for that.
+    pub(super) sampled: Option<f32>,
+    /// The cloud's answer said the same as the candidate.
+    pub(super) agreed: Option<bool>,
+    /// It checks an answer that the wearer has: nobody waits for it, and nothing of it is kept.
+    pub(super) is_audit: bool,
     pub(super) reasons: Vec<Reason>,
     pub(super) model: Option<String>,
     /// Publishes so far.
@@ -171,7 +179,7 @@ impl Gateway {
         }
     }
 
-    fn new_query(
+    pub(super) fn new_query(
         &self,
         id: QueryId,
         glasses: Option<GlassesId>,
@@ -191,6 +199,10 @@ impl Gateway {
             saved: false,
             route: None,
             candidate: None,
+            probability: None,
+            sampled: None,
+            agreed: None,
+            is_audit: false,
             reasons: Vec::new(),
             model: None,
             attempts: 0,
@@ -273,7 +285,7 @@ impl Gateway {
 
     /// Writes the answer to the row; it is told when it is on disk.
     pub(super) fn record(&mut self, mut query: Query, text: String, ending: Ending) {
-        if !query.saved {
+        if query.is_audit || !query.saved {
             self.end(query, text, ending);
             return;
         }
@@ -293,6 +305,12 @@ impl Gateway {
             self.ended.pop_front();
         }
         self.ended.push_back((query.id, by));
+        if query.is_audit {
+            self.effects.count(Counter::AuditsEnded(
+                query.agreed.map_or("untold", |agreed| if agreed { "agreed" } else { "disagreed" }),
+            ));
+            return;
+        }
         self.effects.count(Counter::QueriesEnded(match (ending, query.route) {
             (Ending::Answered, Some(Route::Local)) => "local",
             (Ending::Answered, _) => "cloud",
@@ -306,8 +324,8 @@ impl Gateway {
             });
         }
         let local = query.route == Some(Route::Local);
-        let (probability, candidate, evidence) = match query.candidate {
-            Some(c) => (Some(c.probability), (!local).then_some(c.text), c.evidence),
+        let (score, candidate, evidence) = match query.candidate {
+            Some(c) => (Some(c.score), (!local).then_some(c.text), c.evidence),
             None => (None, None, Vec::new()),
         };
         self.effects.output(Output::Ended(Box::new(Answered {
@@ -319,7 +337,9 @@ impl Gateway {
             answer,
             route: query.route,
             ending,
-            probability,
+            score,
+            probability: query.probability,
+            agreed: query.agreed,
             candidate,
             evidence,
             reasons: query.reasons,

@@ -2,6 +2,7 @@
 //! [`Gateway::poll_timeout`].
 
 mod audio;
+mod audit;
 mod counters;
 mod effects;
 mod glasses;
@@ -11,7 +12,9 @@ mod routing;
 mod uplink;
 
 use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
 
+use glassd_policies::calibration::Drift;
 use glassd_policies::{CameraSettings, Decision, FrameRate, Privacy, TokenBucket};
 use rand::{RngCore, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -57,6 +60,9 @@ pub struct Gateway {
     /// Names of ended queries and how they ended, oldest first.
     ended: VecDeque<(QueryId, lifecycle::EndedBy)>,
     uplink_connected: bool,
+    drift: Drift,
+    /// How long the cloud took lately; `None` before its first answer.
+    cloud_took: Option<Duration>,
     budget: TokenBucket,
     /// When the budget allows the next publish, while it holds one back.
     budget_at: Option<Timestamp>,
@@ -71,15 +77,17 @@ impl Gateway {
             privacy: settings.privacy,
             budget: TokenBucket::per_minute(settings.uplink_bytes_per_minute, now.as_micros()),
             rng: ChaCha8Rng::seed_from_u64(settings.seed),
-            settings,
             now,
             facts: DeviceFacts::default(),
             glasses: BTreeMap::new(),
             queries: BTreeMap::new(),
             ended: VecDeque::new(),
             uplink_connected: false,
+            drift: settings.drift,
+            cloud_took: None,
             budget_at: None,
             effects: Effects::default(),
+            settings,
         }
     }
 
@@ -104,7 +112,7 @@ impl Gateway {
             }
             Input::Frame { glasses, jpeg, orientation } => {
                 self.with_glasses(&glasses, Missing::Add, |session, around, effects| {
-                    session.handle_frame(jpeg, orientation, around.now, std::time::Duration::ZERO, effects);
+                    session.handle_frame(jpeg, orientation, around.now, Duration::ZERO, effects);
                 });
             }
             Input::Probed { frame, result } => {
@@ -175,7 +183,7 @@ impl Gateway {
 
     /// Returns how many queries are open.
     pub fn open_queries(&self) -> usize {
-        self.queries.len()
+        self.queries.values().filter(|query| !query.is_audit).count()
     }
 
     /// Returns the privacy mode.

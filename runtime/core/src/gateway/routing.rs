@@ -1,6 +1,7 @@
 //! Answer or ask: from an accepted query to a route.
 
-use glassd_policies::{Budget, CompressionFacts, EscalationFacts, Reason, Route, Uplink};
+use glassd_policies::calibration::{Calibration, RiskBound};
+use glassd_policies::{Bounds, CompressionFacts, EscalationFacts, Reason, Route, Uplink};
 
 use super::Gateway;
 use super::io::{Frame, FrameFailure, Output};
@@ -93,6 +94,7 @@ impl Gateway {
             last_answer: session.and_then(|session| session.last_answer.as_deref()),
         };
         query.candidate = skills::answer(&query.intent, &context);
+        query.probability = self.calibrated(&query);
         if query.intent.needs_scene() && scene.is_none() && frame.is_none() {
             let waited = format!("{} ms", self.settings.frame_wait.as_millis());
             query.reasons.push(Reason::new("blind", "frame", "none", waited));
@@ -101,23 +103,34 @@ impl Gateway {
             return self.record(query, text, Ending::Refused);
         }
         let understood = query.intent != skills::Intent::Other;
-        let decision = self.settings.policies.escalation.decide(&EscalationFacts {
-            candidate_probability: query.candidate.as_ref().map(|candidate| candidate.probability),
+        let needs_image = query.intent.needs_scene();
+        let facts = EscalationFacts {
+            candidate_probability: query.probability,
             understood,
-            needs_image: query.intent.needs_scene(),
+            needs_image,
             uplink: if self.uplink_connected { Uplink::Up } else { Uplink::Down },
             privacy: self.privacy,
             metered: self.facts.metered,
-            budget: if self.is_budget_spent() { Budget::Spent } else { Budget::Enough },
-        });
+            budget: self.budget_left(),
+            battery: self.facts.battery,
+            cloud_ms: self.cloud_took.map(|took| u32::try_from(took.as_millis()).unwrap_or(u32::MAX)),
+            bounds: if needs_image { self.bounds() } else { Bounds::default() },
+            raise: if needs_image { self.drift.raise() } else { 0.0 },
+        };
+        let decision = self.settings.policies.escalation.decide(&facts);
+        self.sample(&mut query, &facts, decision.value);
         query.route = Some(decision.value);
+        let is_tentative = decision.is_because("tentative");
         query.reasons.extend(decision.reasons);
         if query.intent.needs_scene() {
             query.reasons.extend(how);
         }
         query.step("decided", self.now);
         match decision.value {
-            Route::Local => self.answer_locally(query),
+            Route::Local => {
+                self.audit(&query, frame);
+                self.answer_locally(query, is_tentative);
+            }
             Route::Refuse => {
                 let text = "I cannot answer that here, and I may not ask the cloud.".to_owned();
                 self.record(query, text, Ending::Refused);
@@ -126,7 +139,10 @@ impl Gateway {
                 let text = "I cannot ask the cloud: the question could not be kept on disk.".to_owned();
                 self.record(query, text, Ending::Refused);
             }
-            Route::Cloud => self.forward(query, frame),
+            Route::Cloud => {
+                self.speculate(&mut query);
+                self.forward(query, frame);
+            }
             Route::Defer => {
                 self.effects.notice(super::io::Notice::Deferred { query: query.id });
                 self.tell_notice(&query, "I cannot reach the cloud now. I will answer when I can.");
@@ -135,10 +151,27 @@ impl Gateway {
         }
     }
 
-    fn answer_locally(&mut self, query: Query) {
-        let sure = self.settings.policies.escalation.local_probability;
+    /// Returns the bounds that calibration found.
+    fn bounds(&self) -> Bounds {
+        let bound = |of: fn(&Calibration) -> &Option<RiskBound>| {
+            self.settings.calibration.as_ref().and_then(|found| of(found).map(|bound| bound.probability))
+        };
+        Bounds { ordinary: bound(|found| &found.ordinary), costly: bound(|found| &found.costly) }
+    }
+
+    /// Tells a candidate that is likely enough while the cloud is asked.
+    fn speculate(&mut self, query: &mut Query) {
+        let (Some(candidate), Some(probability)) = (&query.candidate, query.probability) else { return };
+        if self.settings.policies.escalation.speculates(probability) {
+            let text = format!("I think: {} I am asking.", candidate.text);
+            query.step("speculated", self.now);
+            self.tell_notice(query, &text);
+        }
+    }
+
+    fn answer_locally(&mut self, query: Query, is_tentative: bool) {
         let (text, ending) = match &query.candidate {
-            Some(candidate) if candidate.probability >= sure => (candidate.text.clone(), Ending::Answered),
+            Some(candidate) if !is_tentative => (candidate.text.clone(), Ending::Answered),
             Some(candidate) => (format!("I am not sure: {}", candidate.text), Ending::Answered),
             None => ("I do not know.".to_owned(), Ending::Refused),
         };
@@ -155,7 +188,7 @@ impl Gateway {
     }
 
     /// Sends a query on its way to the cloud: first the image, if there is one.
-    fn forward(&mut self, mut query: Query, frame: Option<Frame>) {
+    pub(super) fn forward(&mut self, mut query: Query, frame: Option<Frame>) {
         let Some(frame) = frame else {
             return self.save(query, None);
         };
@@ -196,6 +229,9 @@ impl Gateway {
 
     /// Writes the message to disk; it is published when it is there.
     fn save(&mut self, mut query: Query, image: Option<Vec<u8>>) {
+        if query.is_audit && image.is_none() {
+            return self.end(query, String::new(), Ending::Failed);
+        }
         let message = QueryMessage {
             version: VERSION,
             query: query.id,
@@ -203,12 +239,18 @@ impl Gateway {
             text: query.text.clone(),
             language: self.settings.language.clone(),
             image,
-            hint: query.candidate.as_ref().map(|candidate| candidate.text.clone()),
+            // Whoever is to check a candidate must not be told it.
+            hint: query.candidate.as_ref().filter(|_| query.sampled.is_none()).map(|one| one.text.clone()),
             asked_at_ms: query.asked_at.as_micros() / 1000,
         }
         .encode(self.settings.encoding);
-        self.effects.output(Output::Store(query.row(Stage::Ready(message.clone()))));
-        query.state = State::Saving { message: message.into() };
+        query.state = if query.is_audit {
+            State::Queued { message: message.into(), not_before: self.now }
+        } else {
+            self.effects.output(Output::Store(query.row(Stage::Ready(message.clone()))));
+            State::Saving { message: message.into() }
+        };
         self.queries.insert(query.id, query);
+        self.withdraw_queries();
     }
 }

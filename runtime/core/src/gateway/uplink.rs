@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use glassd_policies::{Backoff, Privacy, Reason, Route, Wait};
+use glassd_policies::{Backoff, Budget, Privacy, Reason, Route, Wait};
 use rand::Rng;
 
 use super::Gateway;
@@ -22,6 +22,8 @@ use crate::wire::{AnswerMessage, Encoding, Outcome};
 const RETRY: Backoff = Backoff { base: Duration::from_millis(500), max: Duration::from_secs(60) };
 /// Bytes of a question with a picture of 512 px at quality 75.
 const TYPICAL_MESSAGE: u64 = 40 * 1024;
+/// With less than this part of the budget left it is scarce.
+const SCARCE: u64 = 4;
 /// An answer that came with `retry` more often than this is final.
 const MAX_ATTEMPTS: u32 = 8;
 
@@ -56,21 +58,21 @@ impl Gateway {
         }
     }
 
-    /// Publishes what may be published now, in the order of asking.
+    /// Publishes what may be published now, in the order of asking; checks come last.
     pub(super) fn publish_due(&mut self) {
         self.budget_at = None;
         if !self.uplink_connected || self.privacy == Privacy::LocalOnly {
             return;
         }
         let in_flight = self.queries.values().filter(|q| matches!(q.state, State::InFlight { .. })).count();
-        let mut due: Vec<(Timestamp, QueryId)> = self
+        let mut due: Vec<(bool, Timestamp, QueryId)> = self
             .queries
             .values()
             .filter(|q| matches!(q.state, State::Queued { not_before, .. } if not_before <= self.now))
-            .map(|query| (query.asked_at, query.id))
+            .map(|query| (query.is_audit, query.asked_at, query.id))
             .collect();
         due.sort_unstable();
-        for (_, id) in due.into_iter().take(self.settings.in_flight.saturating_sub(in_flight)) {
+        for (.., id) in due.into_iter().take(self.settings.in_flight.saturating_sub(in_flight)) {
             let Some(query) = self.queries.get_mut(&id) else { continue };
             let State::Queued { message, .. } = &query.state else { continue };
             let message = message.clone();
@@ -109,9 +111,15 @@ impl Gateway {
         }
     }
 
-    /// Tells whether the budget has no room for a question with its picture.
-    pub(super) fn is_budget_spent(&self) -> bool {
-        self.budget.available(self.now.as_micros()) < TYPICAL_MESSAGE.min(self.budget.capacity())
+    /// Returns what is left of the budget, for a question with its picture.
+    pub(super) fn budget_left(&self) -> Budget {
+        let (left, capacity) = (self.budget.available(self.now.as_micros()), self.budget.capacity());
+        let typical = TYPICAL_MESSAGE.min(capacity);
+        match left {
+            left if left < typical => Budget::Spent,
+            left if left < capacity / SCARCE => Budget::Scarce,
+            _ => Budget::Enough,
+        }
     }
 
     /// Puts a query back in the queue, to be published again after a wait.
@@ -170,7 +178,9 @@ impl Gateway {
     fn handle_answer(&mut self, mut query: Query, message: Arc<[u8]>, answer: AnswerMessage) {
         match answer.outcome {
             Outcome::Answered => {
+                self.handle_cloud_took(&query);
                 query.step("answered", self.now);
+                self.judge(&mut query, &answer.text);
                 query.route = Some(Route::Cloud);
                 query.model = Some(answer.model);
                 self.record(query, answer.text, Ending::Answered);

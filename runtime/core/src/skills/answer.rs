@@ -12,8 +12,8 @@ use crate::time::Timestamp;
 pub struct Candidate {
     /// The answer.
     pub text: String,
-    /// Probability that it is right, 0 to 1.
-    pub probability: f32,
+    /// Probability that it is right, 0 to 1, as far as the skill can tell; calibration knows better.
+    pub score: f32,
     /// What it rests on, for the explanation.
     pub evidence: Vec<String>,
 }
@@ -54,7 +54,7 @@ pub fn answer(intent: &Intent, context: &Context<'_>) -> Option<Candidate> {
 }
 
 const fn certain(text: String) -> Candidate {
-    Candidate { text, probability: 1.0, evidence: Vec::new() }
+    Candidate { text, score: 1.0, evidence: Vec::new() }
 }
 
 /// Probability that an object is what the subject names.
@@ -106,7 +106,7 @@ fn is_there(subject: &Subject, scene: &Scene, vocabulary: &Vocabulary) -> Candid
     } else {
         (format!("No, I see no {}.", subject.describe()), none)
     };
-    Candidate { text, probability, evidence: evidence(&found) }
+    Candidate { text, score: probability, evidence: evidence(&found) }
 }
 
 fn how_many(subject: &Subject, scene: &Scene, vocabulary: &Vocabulary) -> Candidate {
@@ -118,7 +118,7 @@ fn how_many(subject: &Subject, scene: &Scene, vocabulary: &Vocabulary) -> Candid
     let verb = if count == 1 { "is" } else { "are" };
     Candidate {
         text: format!("There {verb} {}.", words::counted(count, &subject.describe())),
-        probability: all_right(found.iter().map(|found| (counts(found), found.1))),
+        score: all_right(found.iter().map(|found| (counts(found), found.1))),
         evidence: evidence(&found),
     }
 }
@@ -144,7 +144,7 @@ fn see(scene: &Scene) -> Candidate {
     let with_probability: Vec<(&Object, f32)> = scene.objects.iter().map(|o| (o, o.probability)).collect();
     Candidate {
         text,
-        probability: all_right(scene.objects.iter().map(|o| (o.present, o.probability))) * colours,
+        score: all_right(scene.objects.iter().map(|o| (o.present, o.probability))) * colours,
         evidence: evidence(&with_probability),
     }
 }

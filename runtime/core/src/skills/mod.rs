@@ -5,9 +5,11 @@
 //! cloud. [`answer()`] gives a candidate with the probability that it is right; whether that is enough
 //! is the escalation policy's decision.
 
+mod agreement;
 mod answer;
 mod intent;
 mod words;
 
+pub use agreement::agree;
 pub use answer::{Candidate, Context, answer};
 pub use intent::{Intent, Subject, understand};

@@ -43,6 +43,18 @@ pub(super) fn plural(label: &str) -> String {
     }
 }
 
+/// Reads a number in digits or in English words, up to twelve; `no` and `none` are 0.
+pub(super) fn number(word: &str) -> Option<usize> {
+    const WORDS: [&str; 13] = [
+        "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven",
+        "twelve",
+    ];
+    match word {
+        "no" | "none" | "nothing" => Some(0),
+        word => word.parse().ok().or_else(|| WORDS.iter().position(|name| *name == word)),
+    }
+}
+
 /// Returns `2 red balls`, `1 red ball`, `no red balls`.
 pub(super) fn counted(count: usize, what: &str) -> String {
     match count {
