@@ -70,6 +70,12 @@ impl Daemon {
         let (recordings, kept) = recordings.map(|opened| (opened.recordings, opened.kept)).unzip();
         let settings = Settings {
             offline_audio: kept.unwrap_or_default(),
+            microphones: config
+                .glasses
+                .iter()
+                .filter(|one| one.microphone)
+                .map(|one| one.name.clone())
+                .collect(),
             ..settings(config, vocabulary, policies, clock.now())
         };
         let mut gateway = Gateway::new(settings, clock.now());
