@@ -16,7 +16,7 @@ pub(super) const SETTLE: Duration = Duration::from_millis(50);
 /// last chunk is still missing afterwards once in ten million photos.
 pub(super) const MAX_ROUNDS: u8 = 16;
 /// From this round of asking on no more patience is had.
-const MOST_PATIENT: u8 = 5;
+const MOST_PATIENT: u8 = 3;
 /// How long a transfer may take: the longest photo, 512 KiB, at the 10 KB/s of a poor link.
 pub(super) const LONGEST: Duration = Duration::from_secs(60);
 
