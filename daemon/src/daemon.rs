@@ -83,6 +83,12 @@ impl Daemon {
             calibration: calibrated.map(|found| found.calibration),
             drift: opened.drift,
             offline_audio: kept.unwrap_or_default(),
+            microphones: config
+                .glasses
+                .iter()
+                .filter(|one| one.microphone)
+                .map(|one| one.name.clone())
+                .collect(),
             ..settings(config, vocabulary, policies, clock.now())
         };
         let mut gateway = Gateway::new(settings, clock.now());

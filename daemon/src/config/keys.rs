@@ -128,6 +128,9 @@ const GLASSES: &str = "\
 # seed = 0
 # # What the simulated radio carries, in bytes a second (1000 to 1000000).
 # goodput_bytes_per_s = 28000.0
+# # Turn their microphone on (Frame, G1, MentraOS, open profile; Omi's is always on). It is sound of people, takes battery and air,
+# # and nothing here listens to it yet.
+# microphone = false
 # # Fetch what they recorded while nobody was connected, and keep it in `state_dir/recordings` (Omi with a storage). It is
 # # sound of people: ask them. Off leaves it on the glasses; on needs their address.
 # offline_audio = false

@@ -252,6 +252,9 @@ pub struct GlassesConfig {
     /// What a simulated radio carries, in bytes a second.
     #[serde(default = "default_goodput")]
     pub goodput_bytes_per_s: f64,
+    /// Whether their microphone is turned on, where it is not on by itself. Off unless wanted: it is sound of people.
+    #[serde(default)]
+    pub microphone: bool,
     /// Whether what they recorded while nobody was connected is fetched and kept. Off unless wanted: it is sound of people.
     #[serde(default)]
     pub offline_audio: bool,

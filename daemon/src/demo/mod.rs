@@ -127,6 +127,7 @@ fn config(args: &DemoArgs, state_dir: PathBuf) -> Config {
         pairing: Pairing::default(),
         seed: args.seed + index as u64,
         goodput_bytes_per_s: RadioSettings::default().goodput,
+        microphone: false,
         offline_audio: false,
         offline_audio_mb: 1,
     };

@@ -358,6 +358,34 @@ fn microphone_of_frame_sdk_makes_room_for_a_photo() {
 }
 
 #[test]
+fn microphone_of_frame_sdk_makes_room_for_the_battery() {
+    let mut air = Frame::new(Messages::FrameSdk).air(Sound::default());
+    source(&mut air);
+    air.command(&LinkCommand::Microphone(true)).expect("there is one");
+    source(&mut air);
+    air.take_events();
+    air.wait(Duration::from_secs(60));
+    assert_eq!(
+        source(&mut air),
+        [
+            "\u{3}",
+            "frame.microphone.stop();print(1)",
+            "print(frame.battery_level())",
+            "microphoneRecordAndSend(8000,8,nil)",
+        ]
+    );
+    assert!(air.take_events().contains(&Battery(87)));
+
+    let mut air = Air::connect(
+        Profile::Frame(Settings { messages: Messages::FrameSdk, sound: Sound::default() }),
+        Frame::new(Messages::FrameSdk),
+    );
+    air.command(&LinkCommand::Microphone(true)).expect("there is one");
+    air.wait(Duration::from_secs(1));
+    assert!(air.take_events().contains(&Battery(87)), "asked before the microphone is on");
+}
+
+#[test]
 fn a_refused_message_starts_the_app_anew() {
     let mut air = Frame::new(Messages::FrameMsg).air(Sound::default());
     air.device.runs = false; // It does not answer, so that the test can.

@@ -95,6 +95,39 @@ fn glasses_without_a_camera_are_asked_for_no_photo() {
 }
 
 #[test]
+fn a_microphone_is_turned_on_where_that_is_wanted() {
+    // The bytes that turn it on, after what is written to each kind first.
+    let frame = vec![0x01, 0x30, 0, 3, 0x1F, 0x40, 8];
+    let cases = [
+        (FRAME, frame),
+        (Profile::Even, vec![0x0E, 1]),
+        (Profile::Mentra, b"\x01{\"type\":\"set_mic_state\",\"enabled\":true,\"msg_id\":\"3\"}".to_vec()),
+        (Profile::Open, vec![0x44, 1, 1]),
+    ];
+    for (profile, value) in cases {
+        for wanted in [true, false] {
+            let mut world = World::new(|settings| {
+                settings.microphones.extend(wanted.then(|| glasses("amber")));
+            });
+            let mut device = air::frame::Frame::new(frame::Messages::FrameMsg);
+            world.device = Some(Box::new(move |write| match write.characteristic {
+                Characteristic::FrameTx => device.handle_write(write),
+                _ => Vec::new(),
+            }));
+            let asked = |world: &World| world.writes.iter().filter(|(_, write)| write.value == value).count();
+            world.connect_as("amber", profile);
+            world.run(SECOND);
+            let first = asked(&world);
+            assert_eq!(first > 0, wanted, "{profile:?}: {:?}", world.writes);
+            world.handle(Input::GlassesDisconnected { glasses: glasses("amber") });
+            world.connect_as("amber", profile);
+            world.run(SECOND);
+            assert_eq!(asked(&world) > first, wanted, "{profile:?}: again on the next link");
+        }
+    }
+}
+
+#[test]
 fn a_camera_is_given_the_time_that_it_needs() {
     let mut world = World::new(|_| {});
     world.device = Some(Box::new(open_glasses(2_000)));

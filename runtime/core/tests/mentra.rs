@@ -243,7 +243,7 @@ fn an_image_that_stops_is_given_up_in_bounded_time() {
     connection.handle_notification(MentraRx, &image(256), START);
     while events(&mut connection) != [Dropped(DropReason::PhotoIncomplete)] {
         let now = connection.poll_timeout().expect("it is waited for");
-        assert!(now.since(START) < Duration::from_secs(6));
+        assert!(now.since(START) < Duration::from_secs(15));
         connection.handle_timeout(now);
         // As many as fit into a message.
         assert!(said(&mut connection).len() <= 1);

@@ -309,7 +309,7 @@ fn a_photo_that_stops_is_given_up_in_bounded_time() {
     let mut asked = 0;
     loop {
         let now = connection.poll_timeout().expect("it is waited for");
-        assert!(now.since(START) < Duration::from_secs(6), "asked {asked} times");
+        assert!(now.since(START) < Duration::from_secs(15), "asked {asked} times");
         connection.handle_timeout(now);
         let written = writes(&mut connection);
         if written == [[0x47, 1, 1]] {

@@ -27,9 +27,11 @@ name = "{name}"
 kind = "{kind}"
 address = "{address}"
 pairing = "{pairing}"
+microphone = {microphone}
 """
 # Somebody else's script plays the glasses: nothing is known of its address, its photo and its battery.
-IS_FOREIGN = Path("/share/foreign").exists()
+FOREIGN = Path("/share/glasses.py")
+IS_FOREIGN = FOREIGN.exists()
 # Software emulation is ten times slower than what glasses are used with.
 PATIENCE_S = 60
 
@@ -94,14 +96,15 @@ class Worn:
     address: str = "" if IS_FOREIGN else "C0:11:22:33:44:55"
     kind: str = "omi"
     pairing: str = "automatic"
+    microphone: str = "false"
 
 
 class Glasses(Program):
     """Glasses on the second controller. btvirt mixes links up that are to more than one controller."""
 
     def __init__(self, *options: str):
-        command = ["python3", "/share/glasses.py", "hci-socket:1", *options]
-        super().__init__("glasses", *command)
+        script = FOREIGN if IS_FOREIGN else Path("/share/guest/glasses.py")
+        super().__init__("glasses", "python3", str(script), "hci-socket:1", *options)
         if IS_FOREIGN:
             time.sleep(10)
             Program.all_alive()
@@ -117,10 +120,26 @@ class Glasses(Program):
         self.send(signal.SIGUSR1)
         until("the link drops", lambda: self.count("disconnected") > lost)
 
+    def said(self, word: str) -> list[str]:
+        """What they said with this word, each time."""
+        lines = [line.split(maxsplit=2) for line in self.text().splitlines()]
+        return [words[2] if len(words) > 2 else "" for words in lines if words[1:2] == [word]]
+
     def told(self) -> list[str]:
         """Answers that reached them: version, kind and query are 10 bytes."""
-        lines = [line.split() for line in self.text().splitlines()]
-        return [bytes.fromhex(words[2])[10:].decode() for words in lines if words[1:2] == ["told"]]
+        return [bytes.fromhex(value)[10:].decode() for value in self.said("told")]
+
+    def displayed(self) -> str:
+        """All that was on their display, page after page, without line breaks."""
+        pages = [bytes.fromhex(value).decode() for value in self.said("displays")]
+        return " ".join(word for page in pages for word in page.split())
+
+    def sound(self) -> int:
+        """Ends the sound of this link; returns how many frames of it they sent."""
+        silences = self.count("silent")
+        self.send(signal.SIGUSR2)
+        until("the glasses fall silent", lambda: self.count("silent") > silences)
+        return int(self.said("silent")[-1])
 
 
 class Gateway(Program):
@@ -129,21 +148,29 @@ class Gateway(Program):
         super().__init__("glassd", "/share/glassd", "run", "--config", "/etc/glassd.toml")
         until("the gateway is up", lambda: "glassd is up" in self.text())
 
-    def metrics(self) -> dict[str, float]:
-        """Sums over labels, by name."""
+    def samples(self) -> list[tuple[str, float]]:
+        """Metrics with their labels, and their values."""
         connection = http.client.HTTPConnection("127.0.0.1", METRICS, timeout=10)
         try:
             connection.request("GET", "/metrics")
             lines = connection.getresponse().read().decode().splitlines()
         except OSError:
-            return {}
+            return []
+        samples = (line.rsplit(" ", 1) for line in lines if line and not line.startswith("#"))
+        return [(name, float(value)) for name, value in samples]
+
+    def metrics(self) -> dict[str, float]:
+        """Sums over labels, by name."""
         sums: dict[str, float] = {}
-        for line in lines:
-            if not line.startswith("#") and line:
-                name, value = line.rsplit(" ", 1)
-                name = name.split("{")[0].removeprefix("glassd_").removesuffix("_total")
-                sums[name] = sums.get(name, 0.0) + float(value)
+        for name, value in self.samples():
+            name = name.split("{")[0].removeprefix("glassd_").removesuffix("_total")
+            sums[name] = sums.get(name, 0.0) + value
         return sums
+
+    def dropped(self) -> dict[str, int]:
+        """What the decoders of links dropped, by reason."""
+        samples = [(name.split('reason="'), value) for name, value in self.samples() if "link_dropped_total{" in name]
+        return {parts[1].split('"')[0]: int(value) for parts, value in samples if value}
 
     def count(self, name: str) -> float:
         return self.metrics().get(name, 0.0)
@@ -153,10 +180,19 @@ class Gateway(Program):
         before = self.count("frames")
         return until(what, lambda: self.count("frames") > before, patience)
 
+    def recording(self, file: str, seconds: int) -> subprocess.Popen:
+        """Begins to record what comes over the air."""
+        command = ["/share/glassd", "--config", "/etc/glassd.toml", "record"]
+        command += ["--output", file, "--seconds", str(seconds)]
+        return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+
     def glassd(self, *words: str, typed: str = "", fails: bool = False) -> str:
         """Runs a command of glassd's and returns what it prints."""
         command = ["/share/glassd", "--config", "/etc/glassd.toml", *words]
-        ended = subprocess.run(command, input=typed, capture_output=True, text=True, timeout=150, check=False)
+        try:
+            ended = subprocess.run(command, input=typed, capture_output=True, text=True, timeout=150, check=False)
+        except subprocess.TimeoutExpired:
+            raise Broken(f"glassd {words[0]} did not end") from None
         if (ended.returncode != 0) != fails:
             raise Broken(f"glassd {words[0]} ended with {ended.returncode}: {ended.stdout}{ended.stderr}")
         return ended.stdout.strip() or ended.stderr.strip()

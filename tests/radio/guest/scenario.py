@@ -48,10 +48,16 @@ def stream() -> None:
 
 
 def recorded(gateway: Gateway) -> None:
-    """Photos over the air are the file, byte for byte: what was recorded is played again to see them."""
+    """Photos over the air are the file, byte for byte."""
     say(gateway.glassd("record", "--output", "/out/air.jsonl", "--seconds", "12"))
-    say(gateway.glassd("replay", "--capture", "/out/air.jsonl", "--fast", "--json", "/out/replay.json"))
-    air = json.loads((OUT / "replay.json").read_text())["air"]
+    whole_photos(gateway, "air", "--fast")
+
+
+def whole_photos(gateway: Gateway, name: str, *pace: str) -> None:
+    """What was recorded is played again to see its photos."""
+    result = OUT / f"replay-{name}.json"
+    say(gateway.glassd("replay", "--capture", f"/out/{name}.jsonl", *pace, "--json", str(result)))
+    air = json.loads(result.read_text())["air"]
     digests = {photo["sha256"] for photo in air["photos"]}
     wanted = hashlib.sha256(PHOTO.read_bytes()).hexdigest()
     if digests != {wanted} and not (IS_FOREIGN and digests):
@@ -203,6 +209,68 @@ def two_glasses() -> None:
     say("asked:", gateway.glassd("ask", "--glasses", "right", question))
 
 
+def every_kind() -> None:
+    for number, kind in enumerate(["frame", "frame-sdk", "even", "mentra", "open"]):
+        arms = 2 if kind == "even" else 1
+        addresses = [f"C0:11:22:33:{number:02X}:{arm:02X}" for arm in range(arms)]
+        glasses = Glasses("--kind", kind, *(word for address in addresses for word in ("--address", address)))
+        # They are found by what they advertise.
+        gateway = Gateway(Worn(address="", kind=kind, microphone="true"))
+        say(f"figure: {kind}: first picture and sound after {flowing(kind, gateway, {}):.1f} s")
+        used(kind, glasses, gateway)
+        relinked(kind, glasses, gateway)
+        glasses.end()
+        gateway.end()
+
+
+def flowing(kind: str, gateway: Gateway, before: dict[str, float]) -> float:
+    """Waits for more sound, and for more pictures where there is a camera."""
+    wanted = ["audio_frames"] if kind == "even" else ["audio_frames", "frames"]
+
+    def more() -> bool:
+        now = gateway.metrics()
+        return all(now.get(name, 0) > before.get(name, 0) for name in wanted)
+
+    return until(f"{kind}: pictures and sound", more, 2 * PATIENCE_S)
+
+
+def used(kind: str, glasses: Glasses, gateway: Gateway) -> None:
+    """A touch asks a question, an answer is on the display, and no sound was lost meanwhile."""
+    # Those of MentraOS have a button that is pressed and let go, which asks nothing.
+    if kind != "mentra":
+        glasses.send(signal.SIGHUP)
+        until(f"{kind}: a touch asks", lambda: gateway.count("queries_accepted") > 0)
+    # Nothing is known of how a G1 tells its battery.
+    answer = gateway.glassd("ask", "What time is it?" if kind == "even" else "What is the battery level?")
+    until(f"{kind}: the answer is on the display", lambda: " ".join(answer.split()) in glasses.displayed())
+    say(f"figure: {kind}: on the display: {answer}")
+    sent = glasses.sound()
+    heard = until(f"{kind}: all {sent} frames of sound", lambda: gateway.count("audio_frames") >= sent)
+    counts = gateway.metrics()
+    lost = counts.get("audio_lost", 0) + counts.get("audio_dropped", 0)
+    if counts["audio_frames"] != sent or lost:
+        raise Broken(f"{kind}: {sent} frames of sound sent, {counts['audio_frames']:.0f} came, {lost:.0f} lost")
+    say(f"figure: {kind}: {sent} frames of sound, none lost ({heard:.1f} s)")
+
+
+def relinked(kind: str, glasses: Glasses, gateway: Gateway) -> None:
+    """All flows again after a lost link, and its photos are whole."""
+    name = f"air-{kind}"
+    recording = gateway.recording(f"/out/{name}.jsonl", 12)
+    until("a recording begins", lambda: "a recording begins" in gateway.text())
+    before = gateway.metrics()
+    glasses.drop()
+    say(f"figure: {kind}: all flows again after {flowing(kind, gateway, before):.1f} s")
+    if recording.wait(PATIENCE_S):
+        raise Broken(f"glassd record ended with {recording.returncode}")
+    if kind != "even":
+        # A Frame's messages mean something only as answers, at their time.
+        whole_photos(gateway, name, *([] if kind.startswith("frame") else ["--fast"]))
+    say(f"figure: {kind}: dropped: {json.dumps(gateway.dropped())}; again: {len(glasses.said('again'))} chunks")
+    for problem in glasses.said("problem"):
+        raise Broken(f"{kind}: {problem}")
+
+
 SCENARIOS = {
     "stream": stream,
     "reconnect": reconnect,
@@ -212,6 +280,7 @@ SCENARIOS = {
     "new-firmware": new_firmware,
     "bonding": bonding,
     "two-glasses": two_glasses,
+    "every-kind": every_kind,
 }
 
 

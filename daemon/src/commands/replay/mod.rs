@@ -56,6 +56,8 @@ pub(super) async fn run(mut config: Config, args: ReplayArgs) -> anyhow::Result<
     config.gateway.control_socket = PathBuf::new();
     config.http.listen = String::new();
     config.mqtt.local_port = 0;
+    // A broker keeps one client of each name: the gateway that runs must not be thrown off, nor get our answers.
+    config.gateway.name = format!("{}-replay", config.gateway.name);
     config.glasses = Vec::new();
     if config.mqtt.broker.is_empty() {
         // There is no cloud to ask: say what is seen here, and how sure that is.

@@ -1,6 +1,6 @@
 //! What goes into the gateway and what comes out of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -50,6 +50,8 @@ pub struct Settings {
     pub drift: Drift,
     /// Glasses whose recordings of when nobody was connected are fetched, each with the record that is not kept yet.
     pub offline_audio: BTreeMap<GlassesId, u64>,
+    /// Glasses whose microphone is turned on when their link is up, where it is not on by itself.
+    pub microphones: BTreeSet<GlassesId>,
     /// Seed of the gateway's own random numbers (jitter, ids of button queries).
     pub seed: u64,
 }
@@ -74,6 +76,7 @@ impl Default for Settings {
             calibration: None,
             drift: Drift::default(),
             offline_audio: BTreeMap::new(),
+            microphones: BTreeSet::new(),
             seed: 0,
         }
     }

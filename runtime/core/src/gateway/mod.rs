@@ -238,7 +238,8 @@ impl Gateway {
                 return None;
             }
             let recorded = self.settings.offline_audio.get(id).copied();
-            self.glasses.insert(id.clone(), Session::new(id.clone(), recorded));
+            let listens = self.settings.microphones.contains(id);
+            self.glasses.insert(id.clone(), Session::new(id.clone(), recorded, listens));
         }
         let around = Surroundings { policies: &self.settings.policies, facts: self.facts, now: self.now };
         self.glasses.get_mut(id).map(|session| act(session, &around, &mut self.effects))

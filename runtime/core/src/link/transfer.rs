@@ -15,6 +15,8 @@ pub(super) const SETTLE: Duration = Duration::from_millis(50);
 /// How often in a row is asked without a new chunk. Where one in five chunks and one in five questions get lost, a
 /// last chunk is still missing afterwards once in ten million photos.
 pub(super) const MAX_ROUNDS: u8 = 16;
+/// From this round of asking on no more patience is had.
+const MOST_PATIENT: u8 = 3;
 /// How long a transfer may take: the longest photo, 512 KiB, at the 10 KB/s of a poor link.
 pub(super) const LONGEST: Duration = Duration::from_secs(60);
 
@@ -82,7 +84,8 @@ impl Transfer {
             return Some(Halt::GiveUp);
         }
         self.rounds += 1;
-        self.due = now + QUIET;
+        // What was asked for may still be on its way over a slow link: each time it is given longer.
+        self.due = now + QUIET * u32::from(self.rounds.min(MOST_PATIENT));
         Some(Halt::Ask)
     }
 

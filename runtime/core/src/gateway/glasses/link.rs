@@ -48,6 +48,9 @@ impl Session {
             // Photos that nobody asked for would stand in the way of those that are.
             self.command(&LinkCommand::StopPhotos, around, effects);
         }
+        if self.listens {
+            self.command(&LinkCommand::Microphone(true), around, effects);
+        }
         self.fetch_recordings(around, effects);
         effects.notice(Notice::Connected(self.id.clone()));
         for (kind, query, text) in std::mem::take(&mut self.undelivered) {

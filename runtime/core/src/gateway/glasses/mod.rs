@@ -53,6 +53,8 @@ pub(super) struct Session {
     undelivered: VecDeque<(Kind, QueryId, String)>,
     /// `None` where they stay on the glasses.
     recordings: Option<Recordings>,
+    /// Whether the microphone is turned on.
+    listens: bool,
 }
 
 /// What lasts as long as the link.
@@ -92,8 +94,9 @@ pub(super) struct Surroundings<'a> {
 }
 
 impl Session {
-    /// Makes glasses that are away; `recorded` is the record from which on their recordings are wanted.
-    pub(super) fn new(id: GlassesId, recorded: Option<u64>) -> Self {
+    /// Makes glasses that are away; `recorded` is the record from which on their recordings are wanted, and `listens`
+    /// whether their microphone is.
+    pub(super) fn new(id: GlassesId, recorded: Option<u64>, listens: bool) -> Self {
         Self {
             id,
             connection: None,
@@ -111,6 +114,7 @@ impl Session {
             perceived_at: None,
             undelivered: VecDeque::new(),
             recordings: recorded.map(Recordings::new),
+            listens,
         }
     }
 

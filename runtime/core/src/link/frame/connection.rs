@@ -127,6 +127,10 @@ impl Connection {
             self.photo_due = Some(now + CAPTURE_TIME);
             return Some(self.interrupting(messages.take_photo(self.capture)));
         }
+        if messages.are_lua() && now >= self.battery_due {
+            self.battery_due = now + BATTERY_TIME;
+            return Some(self.interrupting(sdk::ask_battery()));
+        }
         if self.wants_microphone != self.hears {
             self.hears = self.wants_microphone;
             let sound = self.hears.then_some(self.settings.sound);
@@ -134,10 +138,6 @@ impl Connection {
                 self.events.push(LinkEvent::Codec(sound.codec()));
             }
             return Some(messages.microphone(sound));
-        }
-        if self.asks_battery() && now >= self.battery_due {
-            self.battery_due = now + BATTERY_TIME;
-            return Some(sdk::ask_battery());
         }
         None
     }
@@ -149,11 +149,6 @@ impl Connection {
         } else {
             steps
         }
-    }
-
-    /// Returns whether the battery must be asked for, and can be.
-    fn asks_battery(&self) -> bool {
-        self.settings.messages.are_lua() && !self.hears
     }
 
     fn handle_message(&mut self, message: Message<'_>, now: Timestamp) {
@@ -247,7 +242,7 @@ impl Protocol for Connection {
             State::Away | State::Starting | State::Ready => None,
         };
         let page = self.pages.due_at().filter(|_| self.is_free());
-        let battery = (self.is_free() && self.asks_battery()).then_some(self.battery_due);
+        let battery = (self.is_free() && self.settings.messages.are_lua()).then_some(self.battery_due);
         [rest, self.talk.due_at(), self.photo_due, self.taps.due_at(), page, battery]
             .into_iter()
             .flatten()

@@ -5,7 +5,7 @@
 //! | 0 | 1 | `01` |
 //! | 1 | 1 | version, from 1 |
 //! | 2 | 1 | abilities: bit 0 camera, 1 microphone, 2 display, 3 haptics, 4 clock; the others are 0 |
-//! | 3 | 2 | longest value that the gateway may write, 61 to 512: the MTU less 3 |
+//! | 3 | 2 | longest value that the gateway may write, 61 to 512: the MTU less 3, or 512 if that is less |
 //! | 5 | 2 | shortest interval between two photos, ms |
 //! | 7 | 1 | codec: 0 PCM 16 bit 16 kHz, 1 PCM 16 bit 8 kHz, 2 PCM 8 bit 16 kHz, 3 PCM 8 bit 8 kHz, 4 µ-law 16 kHz, 5 µ-law 8 kHz, 6 Opus 10 ms, 7 Opus 20 ms, 8 LC3 10 ms; Opus and LC3 at 16 kHz |
 //! | 8 | 2 | bytes of an LC3 frame, 20 to 400; 0 with the other codecs |
