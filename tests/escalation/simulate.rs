@@ -82,7 +82,7 @@ fn main() -> ExitCode {
     let (wrong, risk) = (ours.wrong_of_local(), f64::from(policy.risk));
     let holds = wrong <= risk;
     println!(
-        "of the local answers {:.2} % were wrong, {} % were promised: {}",
+        "of the local answers {:.2} % were wrong, at most {:.1} % were promised: {}",
         wrong * 100.0,
         risk * 100.0,
         if holds { "kept" } else { "BROKEN" }

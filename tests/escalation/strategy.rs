@@ -15,7 +15,7 @@ const UPLOAD: f64 = 5e6;
 
 /// A way to route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Strategy {
+pub(crate) enum Strategy {
     AllLocal,
     AllCloud,
     Fixed,
@@ -26,9 +26,10 @@ pub enum Strategy {
 }
 
 impl Strategy {
-    pub const IN_THE_LIGHT: [Self; 5] =
+    pub(crate) const IN_THE_LIGHT: [Self; 5] =
         [Self::AllLocal, Self::AllCloud, Self::Fixed, Self::Uncalibrated, Self::Calibrated];
-    pub const IN_THE_DARK: [Self; 4] = [Self::AllLocal, Self::Fixed, Self::Unchecked, Self::Calibrated];
+    pub(crate) const IN_THE_DARK: [Self; 4] =
+        [Self::AllLocal, Self::Fixed, Self::Unchecked, Self::Calibrated];
 
     const fn name(self) -> &'static str {
         match self {
@@ -44,8 +45,8 @@ impl Strategy {
 
 /// What came of all questions.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Tally {
-    pub strategy: Strategy,
+pub(crate) struct Tally {
+    pub(crate) strategy: Strategy,
     asked: u64,
     /// Answers that the device gave, and how many of them were wrong.
     local: u64,
@@ -59,7 +60,7 @@ pub struct Tally {
 }
 
 /// Goes through the questions in their order.
-pub fn tally(
+pub(crate) fn tally(
     asked: &[Asked],
     policy: &EscalationPolicy,
     calibration: &Calibration,
@@ -149,12 +150,12 @@ impl Tally {
     }
 
     /// Returns the share of wrong ones among the answers that the device gave.
-    pub fn wrong_of_local(&self) -> f64 {
+    pub(crate) fn wrong_of_local(&self) -> f64 {
         self.wrong_local as f64 / (self.local as f64).max(1.0)
     }
 
     /// Returns a row for a file.
-    pub fn row(&self, world: &str) -> serde_json::Value {
+    pub(crate) fn row(&self, world: &str) -> serde_json::Value {
         let asked = self.asked as f64;
         json!({
             "world": world,
@@ -172,7 +173,7 @@ impl Tally {
 }
 
 /// Writes tallies for people.
-pub fn table(world: &str, tallies: &[Tally]) -> String {
+pub(crate) fn table(world: &str, tallies: &[Tally]) -> String {
     let mut text = format!(
         "{world:<22}{:>10}{:>16}{:>16}{:>8}{:>12}{:>12}{:>11}\n",
         "local %", "wrong of local", "wrong or none", "checks", "KB/query", "J, Wi-Fi", "J, LTE"

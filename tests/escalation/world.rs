@@ -25,7 +25,7 @@ const DARKNESS: f32 = 0.2;
 
 /// How bright it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Light {
+pub(crate) enum Light {
     /// As the rooms have it.
     AsItIs,
     /// A fifth of that.
@@ -34,32 +34,32 @@ pub enum Light {
 
 /// One question and what would come of it.
 #[derive(Clone, Debug)]
-pub struct Asked {
+pub(crate) struct Asked {
     /// What it was understood as.
-    pub kind: String,
+    pub(crate) kind: String,
     /// What the device could answer; `None` where no skill understands.
-    pub candidate: Option<Local>,
+    pub(crate) candidate: Option<Local>,
     /// Whether the cloud would be right.
-    pub cloud_is_right: bool,
+    pub(crate) cloud_is_right: bool,
     /// What asking it sends.
-    pub bytes: u64,
+    pub(crate) bytes: u64,
     /// How long the detector looked.
-    pub look_s: f64,
+    pub(crate) look_s: f64,
 }
 
 /// What the device could answer.
 #[derive(Clone, Debug)]
-pub struct Local {
+pub(crate) struct Local {
     /// The skill's own opinion, 0 to 1.
-    pub score: f32,
+    pub(crate) score: f32,
     /// The truth about it.
-    pub is_right: bool,
+    pub(crate) is_right: bool,
     /// Whether the cloud says the same, where that can be told.
-    pub agreed: Option<bool>,
+    pub(crate) agreed: Option<bool>,
 }
 
 /// Asks so many questions about rooms from this seed on, on all cores.
-pub fn ask(first: u64, count: usize, light: Light, cloud_error: f64) -> Vec<Asked> {
+pub(crate) fn ask(first: u64, count: usize, light: Light, cloud_error: f64) -> Vec<Asked> {
     let rooms = count.div_ceil(OF_A_ROOM);
     let workers = std::thread::available_parallelism().map_or(1, usize::from).min(rooms);
     let mut asked = Vec::with_capacity(count);
@@ -95,6 +95,8 @@ fn about(
     let camera =
         Camera { pan: [within(0.06), within(0.06)], zoom: 1.0 + within(0.1), shake: [within(2.0), 0.0] };
     let mut picture = room.render(640, 480, camera);
+    // The cloud's model sees in the dark: what it is wrong about is drawn by lot.
+    let lit = encode(&picture, 75);
     if light == Light::Gone {
         picture.pixels_mut().iter_mut().for_each(|byte| *byte = (f32::from(*byte) * DARKNESS) as u8);
     }
@@ -106,7 +108,6 @@ fn about(
     let scene = scene(sightings);
     let bytes = compressed(&jpeg) + AROUND;
     let oracle = Oracle::new([(&room, camera)]);
-    let lit = encode(&room.render(640, 480, camera), 75);
     let mut one = || {
         let seed = rng.random();
         let question = if rng.random_bool(HARD) {
@@ -153,7 +154,7 @@ fn compressed(jpeg: &[u8]) -> u64 {
         budget_left_bytes: None,
     };
     let compression = CompressionPolicy::default().decide(&facts).value;
-    let small = shrink_jpeg(jpeg, Turn::None, compression.longest_side.into(), compression.quality);
+    let small = shrink_jpeg(jpeg, Turn::None, compression.longest_side, compression.quality);
     small.expect("a JPEG of our own").len() as u64
 }
 
