@@ -68,6 +68,8 @@ pub enum Command {
     Pair(PairArgs),
     /// Writes what comes over the air to a file, which `replay --capture` plays.
     Record(RecordArgs),
+    /// Lists, searches, exports and purges what was asked and answered.
+    History(HistoryArgs),
     /// Finds from which probability on local answers keep the promised risk.
     Calibrate {
         /// Take outcomes from this file, a JSON object a line, instead of those of this gateway.
@@ -101,6 +103,25 @@ pub enum Command {
         #[command(subcommand)]
         command: ConfigCommand,
     },
+}
+
+/// What of the history.
+#[derive(Clone, Debug, Args)]
+pub struct HistoryArgs {
+    /// Words that all stand in the question or the answer; a beginning ends in `*`.
+    pub words: Vec<String>,
+    /// How many, the newest.
+    #[arg(long, short = 'n', default_value_t = 20)]
+    pub count: u32,
+    /// Print whole explanations as JSON, one a line.
+    #[arg(long)]
+    pub json: bool,
+    /// Write the whole history to a new file, JSON lines.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["words", "purge"])]
+    pub export: Option<PathBuf>,
+    /// Forget what ended so many days ago or earlier; 0 forgets everything.
+    #[arg(long, value_name = "DAYS", conflicts_with = "words")]
+    pub purge: Option<u32>,
 }
 
 /// How the demo runs.

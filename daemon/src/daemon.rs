@@ -71,6 +71,8 @@ impl Daemon {
         let calibrated = crate::calibration::read(&config.gateway.state_dir)?;
         let (outbox_events, outbox_done) = mpsc::channel(MAX_EVENTS);
         let outbox_settings = OutboxSettings {
+            history_lifetime: (config.queries.history_days > 0)
+                .then(|| Duration::from_secs(config.queries.history_days * 24 * 60 * 60)),
             known_outcome: calibrated.as_ref().map_or(0, |found| found.newest_outcome),
             ..OutboxSettings::new(config.outbox_path())
         };

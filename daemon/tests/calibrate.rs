@@ -58,13 +58,16 @@ fn an_outbox_of_the_first_version_is_taken_over() {
     let connection = rusqlite::Connection::open(&path).unwrap();
     let insert = "INSERT INTO history (id, asked_at, ended_at, question, route, answer, explanation) \
                   VALUES ('000000000000002a', 1, 2, 'q', 'local', 'a', '{}')";
-    connection.execute_batch(&format!("DROP TABLE outcome; PRAGMA user_version = 1; {insert}")).unwrap();
+    let later = "DROP TABLE outcome; DROP TRIGGER history_added; DROP TRIGGER history_removed; \
+                 DROP TABLE history_words; DROP INDEX history_ended; PRAGMA user_version = 1";
+    connection.execute_batch(&format!("{later}; {insert}")).unwrap();
     drop(connection);
     let opened = open(&path, 0);
     assert_eq!(opened.set_aside, None);
     opened.outbox.keep_outcome(outcomes(1)[0].clone(), Drift::default()).unwrap();
     opened.outbox.close().unwrap();
     let history = History::open(&path).unwrap();
+    assert_eq!(history.search("q", 5).unwrap().len(), 1, "what was there before is found");
     assert_eq!((history.last(5).unwrap().len(), history.outcomes().unwrap().1), (1, 1));
 }
 

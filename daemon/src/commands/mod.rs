@@ -9,6 +9,7 @@ mod check;
 mod demo;
 #[cfg(feature = "bluetooth")]
 mod devices;
+mod history;
 mod models;
 mod quantize;
 mod record;
@@ -56,6 +57,7 @@ pub fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Calibrate { outcomes, dry_run } => {
             calibrate::run(&load(path)?, outcomes.as_deref(), dry_run)
         }
+        Command::History(args) => history::run(&load(path)?, &args),
         Command::Accel { command } => accel::run(&load(path)?, path, &command),
         Command::Models { command } => models::run(&load(path)?, &command),
         Command::Policy { command: PolicyCommand::Test { file } } => test_policy(&file),

@@ -57,6 +57,11 @@ pub const KEYS: &[Key] = &[
     key("queries.frame_wait_ms", "0 to 60000", "How long a question waits for a fresh frame."),
     key("queries.frame_freshness_ms", "0 to 60000", "How old a frame may be when the question is asked."),
     key(
+        "queries.history_days",
+        "0 to 36500",
+        "What was asked and answered is forgotten after so many days (0: when there is no room; `glassd history`).",
+    ),
+    key(
         "http.listen",
         "address:port, or empty",
         "Where /metrics, /healthz and /readyz are served; empty for nowhere.",

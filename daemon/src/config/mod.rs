@@ -149,11 +149,19 @@ pub struct QueriesConfig {
     pub frame_wait_ms: u64,
     /// How old a scene may be when the question is asked.
     pub frame_freshness_ms: u64,
+    /// How many days the history remembers; 0 as long as there is room.
+    pub history_days: u64,
 }
 
 impl Default for QueriesConfig {
     fn default() -> Self {
-        Self { lifetime_s: 600, answer_timeout_s: 20, frame_wait_ms: 3000, frame_freshness_ms: 1000 }
+        Self {
+            lifetime_s: 600,
+            answer_timeout_s: 20,
+            frame_wait_ms: 3000,
+            frame_freshness_ms: 1000,
+            history_days: 30,
+        }
     }
 }
 

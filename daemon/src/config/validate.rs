@@ -56,6 +56,7 @@ pub fn validate(config: &Config) -> Vec<Problem> {
     check(c.queries.frame_wait_ms <= 60_000, "queries.frame_wait_ms", &c.queries.frame_wait_ms);
     let freshness = c.queries.frame_freshness_ms;
     check(freshness <= 60_000, "queries.frame_freshness_ms", &freshness);
+    check(c.queries.history_days <= 36_500, "queries.history_days", &c.queries.history_days);
     let listen = &c.http.listen;
     check(listen.is_empty() || listen.parse::<SocketAddr>().is_ok(), "http.listen", listen);
     check(!c.models.detector.is_empty(), "models.detector", &c.models.detector);

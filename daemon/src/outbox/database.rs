@@ -20,6 +20,8 @@
 //! | `question`, `route`, `answer` | TEXT | for whoever reads the file with SQL |
 //! | `explanation` | TEXT | JSON |
 //!
+//! The virtual table `history_words` (FTS5) finds rows of `history` by the words of their question and answer.
+//!
 //! | table `outcome` | SQLite type | meaning |
 //! |---|---|---|
 //! | `seq` | INTEGER | order of becoming known |
@@ -42,11 +44,11 @@ use glassd_policies::calibration::{Drift, Outcome};
 use rusqlite::types::Type;
 use rusqlite::{Connection, ErrorCode, OpenFlags, Row, Transaction, params};
 
-use super::history::{Explanation, KEPT};
-use super::{StoreError, outcomes};
+use super::history::{self, Explanation, KEPT};
+use super::{OutboxSettings, StoreError, outcomes};
 
 /// Version in `PRAGMA user_version`.
-const SCHEMA_VERSION: i64 = 2;
+const SCHEMA_VERSION: i64 = 3;
 
 const SCHEMA: &str = "
 CREATE TABLE query (
@@ -111,10 +113,15 @@ impl From<rusqlite::Error> for DatabaseError {
 }
 
 #[derive(Debug)]
-pub(super) struct Database(Connection);
+pub(super) struct Database {
+    connection: Connection,
+    /// How long the history remembers; `None` as long as there is room.
+    history_lifetime: Option<Duration>,
+}
 
 impl Database {
-    pub(super) fn open(path: &Path, max_bytes: u64) -> Result<Self, DatabaseError> {
+    pub(super) fn open(settings: &OutboxSettings) -> Result<Self, DatabaseError> {
+        let OutboxSettings { path, max_bytes, history_lifetime, .. } = settings;
         // SQLite would make the file readable for everybody; what it makes beside it takes over the mode.
         private_file(path).map_err(DatabaseError::Io)?;
         let mut connection = Connection::open_with_flags(
@@ -133,12 +140,12 @@ impl Database {
         ))?;
         check(&connection)?;
         migrate(&mut connection)?;
-        Ok(Self(connection))
+        Ok(Self { connection, history_lifetime: *history_lifetime })
     }
 
     /// Reads the rows in the order of acceptance.
     pub(super) fn queries(&self) -> Result<Vec<StoredQuery>, DatabaseError> {
-        let mut statement = self.0.prepare(
+        let mut statement = self.connection.prepare(
             "SELECT id, glasses, text, source, asked_at, expires_at, stage, message, answer FROM query \
              ORDER BY seq",
         )?;
@@ -165,11 +172,14 @@ impl Database {
         let ended = self.with_room(|connection| {
             let transaction = connection.unchecked_transaction()?;
             write_end(&transaction, explanation)?;
+            if let Some(lifetime) = self.history_lifetime {
+                purge(&transaction, explanation.ended_at - lifetime)?;
+            }
             transaction.commit()
         });
         if ended.is_err() {
             // A query that has ended must not be asked again after a restart, explained or not.
-            delete_row(&self.0, explanation.query).map_err(store_error)?;
+            delete_row(&self.connection, explanation.query).map_err(store_error)?;
         }
         ended
     }
@@ -180,15 +190,15 @@ impl Database {
 
     /// Returns how wrong answers were lately, as far as the calibration does not know it.
     pub(super) fn drift(&self, known: i64) -> Result<Drift, DatabaseError> {
-        Ok(outcomes::drift(&self.0, known)?)
+        Ok(outcomes::drift(&self.connection, known)?)
     }
 
     /// Writes; where there is no room, forgets the older half of the history and writes again.
     fn with_room<T>(&self, write: impl Fn(&Connection) -> rusqlite::Result<T>) -> Result<T, StoreError> {
-        write(&self.0).map_err(store_error).or_else(|error| match error {
+        write(&self.connection).map_err(store_error).or_else(|error| match error {
             StoreError::Full => {
-                self.0.execute(FORGET_OLDER_HALF, []).map_err(store_error)?;
-                write(&self.0).map_err(store_error)
+                self.connection.execute(FORGET_OLDER_HALF, []).map_err(store_error)?;
+                write(&self.connection).map_err(store_error)
             }
             StoreError::Unknown | StoreError::Sqlite(_) => Err(error),
         })
@@ -221,6 +231,11 @@ fn write_row(connection: &Connection, row: &StoredQuery) -> rusqlite::Result<()>
     Ok(())
 }
 
+/// Forgets what ended before; returns how many that were.
+pub(super) fn purge(connection: &Connection, before: Timestamp) -> rusqlite::Result<usize> {
+    connection.execute("DELETE FROM history WHERE ended_at < ?1", [micros(before)])
+}
+
 fn delete_row(connection: &Connection, query: QueryId) -> rusqlite::Result<()> {
     connection.prepare_cached("DELETE FROM query WHERE id = ?1")?.execute([query.to_string()])?;
     Ok(())
@@ -228,9 +243,13 @@ fn delete_row(connection: &Connection, query: QueryId) -> rusqlite::Result<()> {
 
 fn write_end(transaction: &Transaction<'_>, explanation: &Explanation) -> rusqlite::Result<()> {
     delete_row(transaction, explanation.query)?;
+    // In place of an earlier end, which a reused name would be; REPLACE would leave its words in the search.
+    transaction
+        .prepare_cached("DELETE FROM history WHERE id = ?1")?
+        .execute([explanation.query.to_string()])?;
     transaction
         .prepare_cached(
-            "INSERT OR REPLACE INTO history (id, asked_at, ended_at, question, route, answer, explanation) \
+            "INSERT INTO history (id, asked_at, ended_at, question, route, answer, explanation) \
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
         )?
         .execute(params![
@@ -264,7 +283,7 @@ fn check(connection: &Connection) -> Result<(), DatabaseError> {
 fn migrate(connection: &mut Connection) -> Result<(), DatabaseError> {
     let found: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
     // What each version added to the one before.
-    let steps = [SCHEMA, outcomes::SCHEMA];
+    let steps = [SCHEMA, outcomes::SCHEMA, history::SEARCH_SCHEMA];
     match found {
         0..SCHEMA_VERSION => {
             let transaction = connection.transaction()?;

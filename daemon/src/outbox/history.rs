@@ -4,12 +4,31 @@ use std::path::{Path, PathBuf};
 
 use glassd_core::{QueryId, Timestamp};
 use glassd_policies::calibration::Outcome;
-use rusqlite::{Connection, OpenFlags, OptionalExtension, Row};
+use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, params};
 
 use super::database;
 
 /// Ended queries that are kept; the oldest goes first.
 pub(super) const KEPT: i64 = 10_000;
+
+/// Words of questions and answers, and where they are. What is purged is overwritten in it too.
+pub(super) const SEARCH_SCHEMA: &str = "
+CREATE VIRTUAL TABLE history_words USING fts5(
+    question, answer, content = 'history', content_rowid = 'seq', tokenize = 'unicode61 remove_diacritics 2'
+);
+INSERT INTO history_words (history_words, rank) VALUES ('secure-delete', 1);
+CREATE TRIGGER history_added AFTER INSERT ON history BEGIN
+    INSERT INTO history_words (rowid, question, answer) VALUES (new.seq, new.question, new.answer);
+END;
+CREATE TRIGGER history_removed AFTER DELETE ON history BEGIN
+    INSERT INTO history_words (history_words, rowid, question, answer)
+    VALUES ('delete', old.seq, old.question, old.answer);
+END;
+INSERT INTO history_words (history_words) VALUES ('rebuild');
+CREATE INDEX history_ended ON history (ended_at);
+";
+
+const COLUMNS: &str = "id, asked_at, ended_at, question, route, answer, explanation";
 
 /// How one query ended, and why so.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,7 +57,7 @@ pub struct HistoryError {
     source: rusqlite::Error,
 }
 
-/// Read-only view of the history, for `glassd why` in a process of its own.
+/// View of the history, for commands in a process of their own.
 #[derive(Debug)]
 pub struct History {
     connection: Connection,
@@ -46,9 +65,18 @@ pub struct History {
 }
 
 impl History {
-    /// Opens the history in the outbox at `path`, which must exist.
+    /// Opens the history in the outbox at `path`, which must exist, to read it.
     pub fn open(path: &Path) -> Result<Self, HistoryError> {
-        match connect(path) {
+        Self::open_as(path, OpenFlags::SQLITE_OPEN_READ_ONLY)
+    }
+
+    /// Opens it to purge it.
+    pub fn open_to_purge(path: &Path) -> Result<Self, HistoryError> {
+        Self::open_as(path, OpenFlags::SQLITE_OPEN_READ_WRITE)
+    }
+
+    fn open_as(path: &Path, mode: OpenFlags) -> Result<Self, HistoryError> {
+        match connect(path, mode) {
             Ok(connection) => Ok(Self { connection, path: path.to_owned() }),
             Err(source) => Err(HistoryError { path: path.to_owned(), source }),
         }
@@ -56,17 +84,35 @@ impl History {
 
     /// Returns how a query ended; `None` where it did not end yet, or is forgotten.
     pub fn lookup(&self, query: QueryId) -> Result<Option<Explanation>, HistoryError> {
-        let found = self.connection.query_row(
-            "SELECT id, asked_at, ended_at, question, route, answer, explanation FROM history WHERE id = ?1",
-            [query.to_string()],
-            explanation,
-        );
+        let select = format!("SELECT {COLUMNS} FROM history WHERE id = ?1");
+        let found = self.connection.query_row(&select, [query.to_string()], explanation);
         found.optional().map_err(|source| self.error(source))
     }
 
     /// Returns the `count` queries that ended last, the newest first.
     pub fn last(&self, count: u32) -> Result<Vec<Explanation>, HistoryError> {
-        self.read_last(count).map_err(|source| self.error(source))
+        let select = format!("SELECT {COLUMNS} FROM history ORDER BY seq DESC LIMIT ?1");
+        self.read(&select, params![count])
+    }
+
+    /// Returns the `count` newest queries in whose question or answer all words stand; a last word that ends in `*` is a
+    /// beginning.
+    pub fn search(&self, words: &str, count: u32) -> Result<Vec<Explanation>, HistoryError> {
+        let select = format!(
+            "SELECT {COLUMNS} FROM history WHERE seq IN (SELECT rowid FROM history_words WHERE history_words MATCH ?1) \
+             ORDER BY seq DESC LIMIT ?2"
+        );
+        self.read(&select, params![terms(words), count])
+    }
+
+    /// Returns all, the oldest first.
+    pub fn all(&self) -> Result<Vec<Explanation>, HistoryError> {
+        self.read(&format!("SELECT {COLUMNS} FROM history ORDER BY seq"), params![])
+    }
+
+    /// Forgets what ended before; returns how many that were. What was forgotten is overwritten in the file.
+    pub fn purge(&self, before: Timestamp) -> Result<usize, HistoryError> {
+        database::purge(&self.connection, before).map_err(|source| self.error(source))
     }
 
     /// Returns what became known of local candidates, the oldest first, and the number of the newest.
@@ -74,12 +120,16 @@ impl History {
         super::outcomes::all(&self.connection).map_err(|source| self.error(source))
     }
 
-    fn read_last(&self, count: u32) -> rusqlite::Result<Vec<Explanation>> {
-        let mut statement = self.connection.prepare(
-            "SELECT id, asked_at, ended_at, question, route, answer, explanation FROM history \
-             ORDER BY seq DESC LIMIT ?1",
-        )?;
-        statement.query_map([count], explanation)?.collect()
+    fn read(
+        &self,
+        select: &str,
+        arguments: &[&dyn rusqlite::ToSql],
+    ) -> Result<Vec<Explanation>, HistoryError> {
+        let read = || {
+            let mut statement = self.connection.prepare(select)?;
+            statement.query_map(arguments, explanation)?.collect::<rusqlite::Result<Vec<_>>>()
+        };
+        read().map_err(|source| self.error(source))
     }
 
     fn error(&self, source: rusqlite::Error) -> HistoryError {
@@ -87,11 +137,20 @@ impl History {
     }
 }
 
-fn connect(path: &Path) -> rusqlite::Result<Connection> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(path, flags)?;
+fn connect(path: &Path, mode: OpenFlags) -> rusqlite::Result<Connection> {
+    let connection = Connection::open_with_flags(path, mode | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
     connection.busy_timeout(database::BUSY)?;
+    connection.execute_batch("PRAGMA secure_delete = ON;")?;
     Ok(connection)
+}
+
+/// Each word in quotation marks: what people type is no query language.
+fn terms(words: &str) -> String {
+    let term = |word: &str| {
+        let (word, is_beginning) = word.strip_suffix('*').map_or((word, false), |word| (word, true));
+        format!("\"{}\"{}", word.replace('"', "\"\""), if is_beginning { "*" } else { "" })
+    };
+    words.split_whitespace().map(term).collect::<Vec<_>>().join(" ")
 }
 
 fn explanation(row: &Row<'_>) -> rusqlite::Result<Explanation> {

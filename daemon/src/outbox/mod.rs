@@ -44,6 +44,8 @@ pub struct OutboxSettings {
     pub path: PathBuf,
     /// Largest size of the file in bytes; a request that needs more fails with [`StoreError::Full`].
     pub max_bytes: u64,
+    /// How long the history remembers; `None` as long as there is room for it.
+    pub history_lifetime: Option<Duration>,
     /// Number of the newest outcome that the calibration knows.
     pub known_outcome: i64,
 }
@@ -52,7 +54,7 @@ impl OutboxSettings {
     /// Takes a path and the default size: 64 MiB, room for 256 open queries (the core's bound) with
     /// an image of 200 KB each, beside the history.
     pub fn new(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into(), max_bytes: 64 * 1024 * 1024, known_outcome: 0 }
+        Self { path: path.into(), max_bytes: 64 * 1024 * 1024, history_lifetime: None, known_outcome: 0 }
     }
 }
 
@@ -272,7 +274,7 @@ fn run(database: &Database, inbox: Receiver<Request>, events: &Sender<OutboxEven
 }
 
 fn open_and_read(settings: &OutboxSettings) -> Result<(Database, Vec<StoredQuery>, Drift), DatabaseError> {
-    let database = Database::open(&settings.path, settings.max_bytes)?;
+    let database = Database::open(settings)?;
     let (queries, drift) = (database.queries()?, database.drift(settings.known_outcome)?);
     Ok((database, queries, drift))
 }
