@@ -21,7 +21,7 @@ use crate::config::{Config, GlassesKind};
 use crate::control::{self, Control};
 use crate::event_loop::{self, Event, MAX_EVENTS, Sources};
 use crate::io::{BrokerReach, Io, IoState, Observation};
-use crate::mqtt::{BrokerAddress, Credentials, Topics, Uplink, UplinkSettings};
+use crate::mqtt::{BrokerAddress, Device, KeepAlive, Publication, Topics, Uplink, UplinkSettings};
 use crate::outbox::{Outbox, OutboxSettings};
 use crate::recordings::Recordings;
 use crate::systemd::ServiceManager;
@@ -100,6 +100,7 @@ impl Daemon {
         let serving = Arc::clone(&metrics.serving);
         let vision = Vision::spawn(perception, models, clock, serving, events.clone())?;
         let (broker, reach) = broker(config)?;
+        let discovery = discovery(config);
         let uplink = Uplink::spawn(uplink_settings(config, &broker)?, uplink_events);
 
         let mut tasks = Vec::new();
@@ -171,6 +172,7 @@ impl Daemon {
             privacy,
             now: clock.now(),
             state_dir: config.gateway.state_dir.clone(),
+            discovery,
             state: IoState::default(),
         };
         let manager = ServiceManager::new();
@@ -263,15 +265,34 @@ fn broker(config: &Config) -> anyhow::Result<(BrokerAddress, BrokerReach)> {
     Ok((address, reach))
 }
 
+/// What Home Assistant is told, where it is.
+fn discovery(config: &Config) -> Vec<Publication> {
+    let mqtt = &config.mqtt;
+    if !mqtt.home_assistant {
+        return Vec::new();
+    }
+    let topics = Topics::new(&mqtt.topic_prefix, &config.gateway.name);
+    let glasses = config.glasses.iter().map(|glasses| &glasses.name);
+    let told = |Device { path, config }| {
+        let topic = format!("{}/device/{path}/config", mqtt.home_assistant_prefix);
+        Publication::Discovery { topic, config }
+    };
+    crate::mqtt::devices(&topics, &config.gateway.name, glasses).into_iter().map(told).collect()
+}
+
 fn uplink_settings(config: &Config, broker: &BrokerAddress) -> anyhow::Result<UplinkSettings> {
     let mqtt = &config.mqtt;
     let topics = Topics::new(&mqtt.topic_prefix, &config.gateway.name);
     let client_id = format!("glassd-{}", config.gateway.name);
     let mut settings = UplinkSettings::new(broker.clone(), client_id, topics);
     settings.encoding = mqtt.encoding;
-    if !mqtt.username.is_empty() {
-        let password = crate::secrets::mqtt_password(config)?.unwrap_or_default();
-        settings.credentials = Some(Credentials { username: mqtt.username.clone(), password });
+    settings.version = mqtt.version;
+    settings.home_assistant = mqtt.home_assistant.then(|| mqtt.home_assistant_prefix.clone());
+    if mqtt.keep_alive_s != 0 {
+        settings.keep_alive = KeepAlive::Fixed(Duration::from_secs(mqtt.keep_alive_s.into()));
     }
+    settings.access = crate::secrets::mqtt_access(config)?;
+    // What is wrong with the files is said now; later, when they are read anew, it would be said at every connection.
+    settings.access.read(broker).context("secrets and certificates of [mqtt]")?;
     Ok(settings)
 }

@@ -68,6 +68,8 @@ pub struct Io {
     pub now: Timestamp,
     /// Folder of what must outlive a restart.
     pub state_dir: PathBuf,
+    /// What Home Assistant is told, where it is.
+    pub discovery: Vec<Publication>,
     /// State of the loop's own.
     pub state: IoState,
 }
@@ -94,6 +96,10 @@ pub struct IoState {
     observations_dropped: u64,
     /// The retained topic `state` no longer tells the truth.
     state_changed: bool,
+    /// Charge of the glasses' batteries, as the topic `state` has it.
+    batteries: Vec<Option<u8>>,
+    /// Home Assistant does not know, or may have forgotten.
+    discovery_due: bool,
 }
 
 /// How long glasses are left alone that send nonsense.
@@ -188,6 +194,7 @@ impl Io {
                 tracing::info!("the broker is connected");
                 self.state.connected = true;
                 self.state.state_changed = true;
+                self.state.discovery_due = true;
                 vec![Input::UplinkConnected]
             }
             UplinkEvent::Disconnected { reason } => {
@@ -197,6 +204,10 @@ impl Io {
             }
             UplinkEvent::Answer { correlation, content_type, payload } => {
                 vec![Input::CloudMessage { correlation, content_type, payload }]
+            }
+            UplinkEvent::HomeAssistantBorn => {
+                self.state.discovery_due = true;
+                Vec::new()
             }
             UplinkEvent::Command { name, payload } => self.handle_command(&name, &payload),
         }
@@ -368,10 +379,14 @@ impl Io {
     /// The one place where anything is handed to the broker. In local-only mode a broker elsewhere
     /// learns that the gateway is there, and nothing else.
     fn publish(&mut self, publication: Publication) {
-        if self.privacy == Privacy::LocalOnly && self.broker == BrokerReach::Remote {
+        if self.is_silent() {
             return;
         }
         self.state.publishes_dropped += u64::from(self.uplink.publish(publication).is_err());
+    }
+
+    fn is_silent(&self) -> bool {
+        self.privacy == Privacy::LocalOnly && self.broker == BrokerReach::Remote
     }
 
     fn observe(&mut self, observation: impl FnOnce() -> Observation) {

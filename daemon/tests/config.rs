@@ -2,11 +2,14 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
+#[path = "../../tests/cloud/authority.rs"]
+mod authority;
 mod support;
 
 use std::path::Path;
 use std::process::{Command, Output};
 
+use authority::Authority;
 use glassd::config::{self, Config, KEYS};
 
 fn write(folder: &Path, name: &str, text: &str) {
@@ -96,6 +99,41 @@ fn a_wrong_value_is_told_with_what_would_be_right() {
     write(folder.path(), "glassd.toml", "");
     let near = check(&folder.path().join("glassd.toml"), &environment).1;
     assert!(near.contains("uplink.in_flight: 2.5 is no whole number; it is 1 to 64"), "{near}");
+}
+
+#[test]
+fn what_is_wrong_with_certificates_is_told() {
+    let Some(authority) = Authority::new() else { return };
+    let (certificate, key) = authority.sign("gateway", "DNS:home");
+    let (_, other) = authority.sign("other", "DNS:other");
+    let nonsense = authority.write("nonsense", "-----BEGIN NONSENSE-----\n");
+    let ca = authority.certificate();
+    let told = |keys: &[(&str, &Path)], expected: &str| {
+        // Nobody listens there.
+        let mut text = "[mqtt]\nbroker = \"mqtts://127.0.0.1:1\"\n".to_owned();
+        for (key, path) in keys {
+            text += &format!("{key} = {path:?}\n");
+        }
+        let folder = tempfile::tempdir().unwrap();
+        write(folder.path(), "glassd.toml", &text);
+        let told = check(&folder.path().join("glassd.toml"), &[]).1;
+        assert!(told.contains(expected), "{expected} is missing in {told}");
+    };
+    told(&[("ca_file", Path::new("/no/such/ca"))], "FAIL  certificates: cannot read /no/such/ca");
+    told(&[("ca_file", &nonsense)], "is no PEM file of certificates");
+    told(&[("ca_file", &ca), ("certificate_file", &certificate)], "a client certificate needs mqtt.key_file");
+    let pair = |key| [("ca_file", &*ca), ("certificate_file", &*certificate), ("key_file", key)];
+    told(&pair(&other), "it is not the key of");
+    told(&pair(&nonsense), "is no PEM file of a usable key");
+    told(
+        &pair(&key),
+        "ok    certificates: the broker must be vouched for by mqtt.ca_file; a certificate is shown",
+    );
+    told(&pair(&key), "mqtts://127.0.0.1:1 cannot be reached now");
+    told(
+        &[("password_file", Path::new("/no/such/password"))],
+        "FAIL  password: cannot read /no/such/password",
+    );
 }
 
 #[test]

@@ -158,6 +158,7 @@ fn local_only_mode_is_silent_on_the_wire() {
     // The same machine in a spelling that is not known as loopback: the broker counts as remote.
     let url = broker.url().replace("127.0.0.1", "127.1");
     let mut gateway = Gateway::configure(&url, "local-only", GLASSES);
+    gateway.set("[mqtt]\n", "[mqtt]\nhome_assistant = true\n");
     gateway.start();
     let hard = gateway.glassd(&["ask", "why is the sky blue"]);
     assert!(!hard.status.success());

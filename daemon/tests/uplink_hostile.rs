@@ -4,7 +4,9 @@
 
 use std::time::Duration;
 
-use glassd::mqtt::{BrokerAddress, NotPublished, Publication, Topics, Uplink, UplinkEvent, UplinkSettings};
+use glassd::mqtt::{
+    BrokerAddress, NotPublished, Protocol, Publication, Topics, Uplink, UplinkEvent, UplinkSettings,
+};
 use glassd_core::QueryId;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -164,6 +166,63 @@ async fn a_broker_that_refuses_or_talks_nonsense_is_left_and_tried_again() {
         let mut again = Session::accept(&listener).await;
         again.welcome().await;
         assert_eq!(next(&mut events).await, UplinkEvent::Connected, "{bytes:?}");
+    }
+}
+
+/// What NATS does: its refusal has the form of MQTT 3.1.1, which is half a packet in MQTT 5.
+const OLD_REFUSAL: &[u8] = &[0x20, 2, 0, 1];
+
+impl Session {
+    /// Reads CONNECT and returns its protocol level: 5, or 4 for MQTT 3.1.1.
+    async fn level(&mut self) -> u8 {
+        let connect = self.read().await;
+        assert_eq!((connect.0, &connect.1[2..6]), (0x10, &b"MQTT"[..]));
+        connect.1[6]
+    }
+
+    /// Grants a connection of MQTT 3.1.1 and its subscriptions.
+    async fn welcome_older(&mut self) {
+        assert_eq!(self.level().await, 4);
+        self.write(&[0x20, 2, 0, 0]).await;
+        let subscribe = self.read().await;
+        self.write(&[0x90, 4, subscribe.1[0], subscribe.1[1], 1, 1]).await;
+    }
+}
+
+#[tokio::test]
+async fn a_broker_of_mqtt_311_is_spoken_to_in_it() {
+    // What the broker sends before it closes, and how often it must.
+    let cases: [(&[u8], usize); 3] = [(OLD_REFUSAL, 2), (&[], 2), (&[0x20, 3, 0, 0x84, 0], 1)];
+    for (refusal, times) in cases {
+        let (listener, uplink, mut events) = start().await;
+        for _ in 0..times {
+            let mut session = Session::accept(&listener).await;
+            assert_eq!(session.level().await, 5);
+            session.write(refusal).await;
+        }
+        let mut session = Session::accept(&listener).await;
+        session.welcome_older().await;
+        while next(&mut events).await != UplinkEvent::Connected {}
+        assert_eq!(uplink.protocol(), Some(Protocol::V311));
+        let status = session.read().await;
+        assert!(status.is_publish_on("glassd/home/status"), "{status:?}");
+        session.acknowledge(&status).await;
+        uplink.publish(query(1, 100)).unwrap();
+        let first = session.read().await;
+        assert_eq!(first.1.len(), 2 + "glassd/home/query".len() + 2 + 100, "no properties: {first:?}");
+        session.acknowledge(&first).await;
+        session.write(b"\x30\x15\x00\x12glassd/home/answer{").await;
+        let answer = UplinkEvent::Answer { correlation: vec![], content_type: None, payload: b"{".to_vec() };
+        assert_eq!(next(&mut events).await, answer);
+        // It may have learned MQTT 5; if not, the older version follows at once.
+        drop(session);
+        let mut session = Session::accept(&listener).await;
+        assert_eq!(session.level().await, 5);
+        session.write(refusal).await;
+        drop(session);
+        let mut session = timeout(Duration::from_millis(400), Session::accept(&listener)).await.unwrap();
+        session.welcome_older().await;
+        while next(&mut events).await != UplinkEvent::Connected {}
     }
 }
 

@@ -19,6 +19,7 @@ mod escalation;
 mod file;
 mod frame_keep;
 mod frame_rate;
+mod keep_alive;
 mod range;
 mod token_bucket;
 
@@ -38,6 +39,7 @@ pub use frame_rate::{
     BatteryBand, BatteryBounds, FrameRate, FrameRateCell, FrameRateFacts, FrameRateMode, FrameRateModes,
     FrameRatePolicy, FrameRateTable, HighMotion, MotionBounds, MotionLevel,
 };
+pub use keep_alive::{Power, keep_alive};
 pub use range::OutOfRange;
 pub use token_bucket::{TokenBucket, Wait};
 

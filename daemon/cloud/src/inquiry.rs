@@ -47,13 +47,14 @@ impl Inquiry {
         let gateway = gateway(topic, prefix).ok_or_else(|| silent("its topic is not a gateway's"))?;
         let default = PublishProperties::default();
         let properties = publish.properties.as_ref().unwrap_or(&default);
-        let response_topic = properties
-            .response_topic
-            .clone()
-            .filter(|response| is_answer_topic(response, prefix, gateway))
-            .ok_or_else(|| silent("it has no response topic below its gateway's answer topic"))?;
+        let response_topic = match properties.response_topic.clone() {
+            Some(response) if is_answer_topic(&response, prefix, gateway) => response,
+            Some(_) => return Err(silent("its response topic is not below its gateway's answer topic")),
+            // MQTT 3.1.1 has none.
+            None => format!("{prefix}/{gateway}/answer"),
+        };
         let correlation = properties.correlation_data.as_ref().map(|data| data.to_vec());
-        let encoding = Encoding::from_content_type(properties.content_type.as_deref());
+        let encoding = Encoding::of(properties.content_type.as_deref(), &publish.payload);
         let reply_to = ReplyTo { topic: response_topic, correlation, encoding: encoding.unwrap_or_default() };
         let message = match encoding {
             None => Err("its content type is not known".to_owned()),

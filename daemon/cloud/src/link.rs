@@ -1,14 +1,16 @@
 //! One connection to the broker.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::fmt;
 use std::time::Duration;
 
 use glassd_core::wire::MAX_MESSAGE;
+use glassd_mqtt::{Access, Acknowledge, Client, EventLoop, Failure, FailureKind, Options, Protocol};
+use rumqttc::Outgoing;
+use rumqttc::v5::Event;
 use rumqttc::v5::mqttbytes::QoS;
-use rumqttc::v5::mqttbytes::v5::{Packet, PubAckReason, Publish, SubAck, SubscribeReasonCode};
-use rumqttc::v5::{AsyncClient, ConnectionError, Event, EventLoop, MqttOptions};
-use rumqttc::{NetworkOptions, Outgoing};
+use rumqttc::v5::mqttbytes::v5::{
+    ConnAck, Filter, Packet, PubAckReason, Publish, SubAck, SubscribeReasonCode,
+};
 use tokio::time::Instant;
 use tokio::time::error::Elapsed;
 
@@ -29,27 +31,26 @@ const PATIENCE: Duration = Duration::from_secs(35);
 /// An answer without acknowledgement for so long means a broker that has stopped working.
 const ACKNOWLEDGE: Duration = Duration::from_secs(30);
 
-/// Why a connection ended.
-#[derive(Debug)]
-pub(crate) struct Lost(String);
-
-impl fmt::Display for Lost {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
 /// What the worker needs to know.
 #[derive(Debug)]
 pub(crate) enum LinkEvent {
     /// The subscription is granted.
-    Up,
+    Up(Sharing),
     /// A message.
     Publish(Box<Publish>),
     /// The goodbye is said.
     Closed,
     /// Nothing of interest.
     Other,
+}
+
+/// Whether the broker gives each query to one of the workers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sharing {
+    /// It does.
+    Shared,
+    /// It gives each query to every worker: more than one would all ask the model.
+    Alone,
 }
 
 /// A query that arrived and is not yet acknowledged.
@@ -60,8 +61,13 @@ struct Arrival {
 }
 
 pub(crate) struct Link {
-    client: AsyncClient,
+    client: Client,
+    protocol: Protocol,
+    /// What all gateways publish queries on.
+    queries: String,
+    /// What was subscribed.
     filter: String,
+    sharing: Sharing,
     /// In the order of arrival, which is the order of acknowledgement.
     arrivals: VecDeque<Arrival>,
     /// Packets handed to the client that it has not yet written.
@@ -74,28 +80,33 @@ pub(crate) struct Link {
 
 impl Link {
     /// Prepares a connection that takes `places` queries at once; polling the event loop opens it.
-    pub(crate) fn open(config: &WorkerConfig, client_id: &str, places: usize) -> (Self, EventLoop) {
-        let mut options = MqttOptions::new(client_id, config.broker.host(), config.broker.port());
-        let mut network = NetworkOptions::new();
-        network.set_tcp_nodelay(true);
-        options
-            .set_network_options(network)
-            .set_connection_timeout(CONNECT.as_secs())
-            .set_clean_start(true)
-            .set_keep_alive(KEEP_ALIVE)
-            .set_manual_acks(true)
-            .set_max_packet_size(Some(MAX_PACKET))
-            .set_receive_maximum(Some(u16::try_from(places).unwrap_or(u16::MAX)))
-            .set_outgoing_inflight_upper_limit(IN_FLIGHT);
-        if let Some((username, password)) = &config.login {
-            options.set_credentials(username, password);
-        }
-        let (client, eventloop) = AsyncClient::new(options, HANDED_OVER + 8);
-        let filter = format!("$share/cloud/{}/+/query", config.topic_prefix);
-        client.try_subscribe(&filter, QoS::AtLeastOnce).expect("the client's queue is empty");
+    pub(crate) fn open(
+        config: &WorkerConfig,
+        access: Access,
+        protocol: Protocol,
+        client_id: &str,
+        places: usize,
+    ) -> (Self, EventLoop) {
+        let (client, eventloop) = glassd_mqtt::open(Options {
+            broker: config.broker.clone(),
+            client_id: client_id.to_owned(),
+            protocol,
+            access,
+            keep_alive: KEEP_ALIVE,
+            connect: CONNECT,
+            max_packet: MAX_PACKET,
+            in_flight: IN_FLIGHT,
+            receive_maximum: Some(u16::try_from(places).unwrap_or(u16::MAX)),
+            acknowledge: Acknowledge::ByHand,
+            will: None,
+            queue: HANDED_OVER + 8,
+        });
         let link = Self {
             client,
-            filter,
+            protocol,
+            queries: format!("{}/+/query", config.topic_prefix),
+            filter: String::new(),
+            sharing: Sharing::Alone,
             arrivals: VecDeque::new(),
             handed_over: 0,
             unacknowledged: BTreeMap::new(),
@@ -113,29 +124,41 @@ impl Link {
     /// Handles what the client did.
     pub(crate) fn handle(
         &mut self,
-        polled: Result<Result<Event, ConnectionError>, Elapsed>,
-    ) -> Result<LinkEvent, Lost> {
-        let event = polled
-            .map_err(|_| Lost("the broker is silent".to_owned()))?
-            .map_err(|error| Lost(error.to_string()))?;
+        polled: Result<Result<Event, Failure>, Elapsed>,
+    ) -> Result<LinkEvent, Failure> {
+        let event = polled.map_err(|_| lost("the broker is silent".to_owned()))??;
         let oldest = self.unacknowledged.values().min();
         if oldest.is_some_and(|written| written.elapsed() > ACKNOWLEDGE) {
-            return Err(Lost("the broker does not acknowledge answers".to_owned()));
+            return Err(lost("the broker does not acknowledge answers".to_owned()));
         }
         match event {
             Event::Incoming(Packet::SubAck(ack)) => {
                 self.deadline = Instant::now() + PATIENCE;
-                check(&ack).map(|()| LinkEvent::Up)
+                check(&ack).map(|()| LinkEvent::Up(self.sharing))
             }
             // The time to connect goes on until the subscription is granted.
-            Event::Incoming(Packet::ConnAck(_)) | Event::Outgoing(Outgoing::Subscribe(_)) => {
-                Ok(LinkEvent::Other)
-            }
+            Event::Incoming(Packet::ConnAck(ack)) => self.subscribe(&ack).map(|()| LinkEvent::Other),
+            Event::Outgoing(Outgoing::Subscribe(_)) => Ok(LinkEvent::Other),
             event => {
                 self.deadline = Instant::now() + PATIENCE;
                 Ok(self.handle_established(event))
             }
         }
+    }
+
+    /// Shares the queries with other workers where the broker can: MQTT 5 has it unless the broker says otherwise, 3.1.1 has not.
+    fn subscribe(&mut self, ack: &ConnAck) -> Result<(), Failure> {
+        let shares = ack.properties.as_ref().and_then(|properties| properties.shared_subscription_available);
+        self.sharing = match self.protocol {
+            Protocol::V5 if shares != Some(0) => Sharing::Shared,
+            Protocol::V5 | Protocol::V311 => Sharing::Alone,
+        };
+        self.filter = match self.sharing {
+            Sharing::Shared => format!("$share/cloud/{}", self.queries),
+            Sharing::Alone => self.queries.clone(),
+        };
+        let filter = Filter::new(self.filter.clone(), QoS::AtLeastOnce);
+        self.client.try_subscribe(vec![filter]).map_err(|error| lost(error.to_string()))
     }
 
     fn handle_established(&mut self, event: Event) -> LinkEvent {
@@ -175,10 +198,7 @@ impl Link {
 
     /// Publishes an answer; there must be room.
     pub(crate) fn publish(&mut self, packet: Publish) {
-        let Publish { topic, qos, payload, properties, .. } = packet;
-        let topic = String::from_utf8_lossy(&topic).into_owned();
-        let properties = properties.unwrap_or_default();
-        if self.client.try_publish_with_properties(topic, qos, false, payload, properties).is_ok() {
+        if self.client.try_publish(packet).is_ok() {
             self.handed_over += 1;
         }
     }
@@ -217,9 +237,13 @@ impl Link {
     }
 }
 
-fn check(ack: &SubAck) -> Result<(), Lost> {
+fn lost(reason: String) -> Failure {
+    Failure { kind: FailureKind::Other, reason }
+}
+
+fn check(ack: &SubAck) -> Result<(), Failure> {
     match ack.return_codes.first() {
         Some(SubscribeReasonCode::Success(_)) => Ok(()),
-        other => Err(Lost(format!("the broker refuses the subscription: {other:?}"))),
+        other => Err(lost(format!("the broker refuses the subscription: {other:?}"))),
     }
 }

@@ -8,7 +8,8 @@ use std::time::Duration;
 use anyhow::Context as _;
 use clap::Parser;
 use glassd_cloud::{
-    Backend, BrokerAddress, Counts, DEFAULT_PROMPT, OpenAi, OpenAiSettings, Worker, WorkerConfig,
+    AccessFiles, Backend, BrokerAddress, Counts, DEFAULT_PROMPT, OpenAi, OpenAiSettings, Version, Worker,
+    WorkerConfig,
 };
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
@@ -17,15 +18,27 @@ use tracing_subscriber::EnvFilter;
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Arguments {
-    /// The broker.
+    /// The broker: mqtt://, mqtts://, ws:// or wss://.
     #[arg(long, env = "GLASSD_CLOUD_BROKER", default_value = "mqtt://127.0.0.1:1883")]
     broker: BrokerAddress,
     /// User name at the broker.
-    #[arg(long, requires = "password_file")]
-    username: Option<String>,
-    /// File with the password at the broker.
-    #[arg(long, requires = "username")]
+    #[arg(long, default_value = "", hide_default_value = true)]
+    username: String,
+    /// File with the password, or with a token, at the broker.
+    #[arg(long, env = "GLASSD_CLOUD_PASSWORD_FILE")]
     password_file: Option<PathBuf>,
+    /// PEM file of those who sign the broker's certificate; without it those of the system.
+    #[arg(long)]
+    ca_file: Option<PathBuf>,
+    /// PEM file of the certificate that is shown to the broker.
+    #[arg(long, requires = "client_key_file")]
+    certificate_file: Option<PathBuf>,
+    /// PEM file of its key.
+    #[arg(long, requires = "certificate_file")]
+    client_key_file: Option<PathBuf>,
+    /// MQTT version: auto, 5 or 3.1.1; auto is 5, or 3.1.1 with a broker that refuses it.
+    #[arg(long, default_value_t = Version::Auto)]
+    mqtt: Version,
     /// First part of the gateways' topics.
     #[arg(long, default_value = "glassd")]
     topic_prefix: String,
@@ -93,7 +106,14 @@ async fn work(config: WorkerConfig) -> anyhow::Result<Counts> {
 
 fn config(arguments: Arguments) -> anyhow::Result<WorkerConfig> {
     let key = arguments.key_file.as_deref().map(secret).transpose()?;
-    let password = arguments.password_file.as_deref().map(secret).transpose()?;
+    let access = AccessFiles {
+        username: arguments.username,
+        password: arguments.password_file,
+        authorities: arguments.ca_file,
+        identity: arguments.certificate_file.zip(arguments.client_key_file),
+    };
+    // What is wrong with the files is said now rather than at every connection.
+    access.read(&arguments.broker).context("cannot use the secrets and certificates for the broker")?;
     let backend = OpenAi::new(OpenAiSettings {
         base_url: arguments.base_url,
         model: arguments.model,
@@ -101,7 +121,8 @@ fn config(arguments: Arguments) -> anyhow::Result<WorkerConfig> {
         prompt: arguments.prompt,
     })?;
     Ok(WorkerConfig {
-        login: arguments.username.zip(password),
+        access,
+        version: arguments.mqtt,
         topic_prefix: arguments.topic_prefix,
         timeout: Duration::from_secs(arguments.timeout),
         retries: arguments.retries,

@@ -15,8 +15,9 @@ use tokio::time::Instant;
 
 use crate::backend::{Backend, BackendError, Question};
 use crate::inquiry::{Inquiry, Key, ReplyTo, failed};
-use crate::link::{Link, LinkEvent, Lost};
+use crate::link::{Link, LinkEvent, Sharing};
 use glassd_core::broker::BrokerAddress;
+use glassd_mqtt::{AccessFiles, Failure, FailureKind, Negotiation, Protocol, Version};
 
 /// Waits between connections to the broker.
 const RECONNECT: Backoff = Backoff { base: Duration::from_millis(500), max: Duration::from_secs(30) };
@@ -36,8 +37,10 @@ const DRAIN: Duration = Duration::from_secs(10);
 pub struct WorkerConfig {
     /// Which broker.
     pub broker: BrokerAddress,
-    /// User name and password there.
-    pub login: Option<(String, String)>,
+    /// Secrets and certificates for it.
+    pub access: AccessFiles,
+    /// Which MQTT.
+    pub version: Version,
     /// First part of the gateways' topics.
     pub topic_prefix: String,
     /// Who answers.
@@ -55,7 +58,8 @@ impl WorkerConfig {
     pub fn new(broker: BrokerAddress, backend: Backend) -> Self {
         Self {
             broker,
-            login: None,
+            access: AccessFiles::default(),
+            version: Version::Auto,
             topic_prefix: "glassd".to_owned(),
             backend,
             timeout: Duration::from_secs(60),
@@ -119,7 +123,7 @@ pub struct Worker {
 
 enum Ended {
     Stopped,
-    Lost(Lost),
+    Lost(Failure),
 }
 
 impl Worker {
@@ -139,12 +143,21 @@ impl Worker {
         };
         let mut shutdown = pin!(shutdown);
         let mut attempt = 0;
+        let mut negotiation = Negotiation::new(worker.config.version);
         loop {
             let started = Instant::now();
-            let lost = match Box::pin(worker.connection(shutdown.as_mut())).await {
+            let protocol = negotiation.protocol();
+            let mut stood = false;
+            let lost = match Box::pin(worker.connection(protocol, &mut stood, shutdown.as_mut())).await {
                 Ended::Stopped => return worker.counts,
                 Ended::Lost(lost) => lost,
             };
+            if stood {
+                negotiation.handle_accepted(protocol);
+            } else if negotiation.handle_failed(protocol, lost.kind) {
+                tracing::info!(broker = %worker.config.broker, %lost, "MQTT 3.1.1 is tried");
+                continue;
+            }
             tracing::warn!(broker = %worker.config.broker, %lost, "the broker is not connected");
             if started.elapsed() >= STABLE {
                 attempt = 0;
@@ -159,10 +172,21 @@ impl Worker {
     }
 
     /// One connection, from its start to its end.
-    async fn connection(&mut self, mut shutdown: Pin<&mut impl Future<Output = ()>>) -> Ended {
+    async fn connection(
+        &mut self,
+        protocol: Protocol,
+        stood: &mut bool,
+        mut shutdown: Pin<&mut impl Future<Output = ()>>,
+    ) -> Ended {
         let places = self.config.concurrency.saturating_add(WAITING);
         let client_id = format!("glassd-cloud-{:016x}", random_bits());
-        let (mut link, mut eventloop) = Link::open(&self.config, &client_id, places);
+        let access = match self.config.access.read(&self.config.broker) {
+            Ok(access) => access,
+            Err(error) => {
+                return Ended::Lost(Failure { kind: FailureKind::Other, reason: error.to_string() });
+            }
+        };
+        let (mut link, mut eventloop) = Link::open(&self.config, access, protocol, &client_id, places);
         let mut drained_by = None;
         loop {
             self.settle(&mut link, drained_by);
@@ -185,8 +209,14 @@ impl Worker {
             };
             match link.handle(polled) {
                 Ok(LinkEvent::Publish(publish)) => self.take(&publish, &mut link),
-                Ok(LinkEvent::Up) => {
-                    tracing::info!(broker = %self.config.broker, client_id, "waiting for queries");
+                Ok(LinkEvent::Up(sharing)) => {
+                    *stood = true;
+                    tracing::info!(broker = %self.config.broker, client_id, mqtt = %protocol, "waiting for queries");
+                    if sharing == Sharing::Alone {
+                        tracing::warn!(
+                            "this broker shares no subscriptions: of several workers each would ask the model"
+                        );
+                    }
                 }
                 Ok(LinkEvent::Closed) => return Ended::Stopped,
                 Ok(LinkEvent::Other) => {}

@@ -23,11 +23,17 @@ fn mistakes_are_named() {
     check(&["--base-url", "127.0.0.1:9", "--model", "m"], "a base URL is http://");
     check(&["--base-url", "ftp://a", "--model", "m"], "a base URL is http://");
     check(&["--base-url", "http://", "--model", "m"], "a base URL is http://");
-    check(&with(&["--broker", "mqtts://broker.lan"]), "TLS to the broker");
+    check(&with(&["--broker", "mqtts://broker.lan", "--ca-file", "no/such/ca"]), "cannot read no/such/ca");
+    check(
+        &[&url[..], &["--broker", "wss://a", "--ca-file", empty]].concat(),
+        "there is no certificate in it",
+    );
+    check(&with(&["--certificate-file", "a"]), "--client-key-file");
+    check(&with(&["--mqtt", "4"]), "a version is auto, 5 or 3.1.1");
     check(&with(&["--broker", "broker.lan"]), "mqtt://host[:port]");
     check(&with(&["--key-file", "no/such/key"]), "cannot read no/such/key");
     check(&[&url[..], &["--key-file", empty]].concat(), "is empty");
-    check(&with(&["--username", "u"]), "--password-file");
+    check(&with(&["--password-file", "no/such/password"]), "cannot read no/such/password");
     check(&with(&["--timeout", "0"]), "--timeout");
     check(&with(&["--concurrency", "0"]), "--concurrency");
 }

@@ -91,7 +91,7 @@ fn correlation(publish: &Publish) -> Vec<u8> {
 
 fn answer(publish: &Publish) -> AnswerMessage {
     let properties = publish.properties.as_ref().unwrap();
-    let encoding = Encoding::from_content_type(properties.content_type.as_deref()).unwrap();
+    let encoding = Encoding::of(properties.content_type.as_deref(), &publish.payload).unwrap();
     AnswerMessage::decode(&publish.payload, encoding).unwrap()
 }
 
@@ -277,7 +277,6 @@ async fn what_is_no_query_is_refused_or_dropped_and_ends_nothing() {
     // Nobody to tell, or nobody who may be told.
     let dropped: Vec<(&str, &[u8], PublishProperties)> = vec![
         (QUERY, b"?", with(|p| p.correlation_data = None)),
-        (QUERY, &good, with(|p| p.response_topic = None)),
         (QUERY, &good, with(|p| p.response_topic = Some("glassd/other/answer".to_owned()))),
         (QUERY, &good, with(|p| p.response_topic = Some("glassd/home/command/ask".to_owned()))),
         (QUERY, &good, with(|p| p.response_topic = Some("glassd/home/answers".to_owned()))),
@@ -309,6 +308,30 @@ async fn what_is_no_query_is_refused_or_dropped_and_ends_nothing() {
     }
     let counts = worker.stop().await;
     assert_eq!((counts.refused, counts.dropped, counts.answered), (refusals, drops, 2), "{counts}");
+}
+
+/// MQTT 3.1.1 has no properties: all that is known is in the message and its topic.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_query_without_properties_is_answered_to_its_gateway() {
+    let Some(broker) = Mosquitto::start("") else { return };
+    let server = ModelServer::start([Act::Say("a bus")]);
+    let worker = Running::start(broker.port(), &server, |_| {});
+    let mut peer = Peer::connect(broker.port(), "gateway", "glassd/#").await;
+    ask_until_taken(&peer, &server, 1).await;
+    for (id, encoding) in [(2, Encoding::Cbor), (3, Encoding::Json)] {
+        peer.publish(QUERY, b"no query".to_vec(), PublishProperties::default()).await;
+        peer.publish(QUERY, query(id).encode(encoding), PublishProperties::default()).await;
+        let publish = loop {
+            let publish = peer.next().await;
+            if publish.topic == ANSWER && answer(&publish).query == QueryId(id) {
+                break publish;
+            }
+        };
+        assert_eq!(answer(&publish).text, "a bus");
+        assert_eq!(Encoding::of(None, &publish.payload), Some(encoding), "as it was asked");
+    }
+    let counts = worker.stop().await;
+    assert_eq!((counts.answered, counts.dropped), (3, 2), "{counts}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

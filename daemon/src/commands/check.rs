@@ -1,7 +1,7 @@
 //! `glassd check`: configuration and environment, all problems at once. Used as `ExecStartPre`.
 
 use std::fs::TryLockError;
-use std::net::{TcpListener, TcpStream, ToSocketAddrs as _};
+use std::net::TcpListener;
 use std::os::unix::fs::FileTypeExt as _;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
@@ -17,7 +17,7 @@ use crate::mqtt::BrokerAddress;
 /// What was checked, and how it went.
 type Finding = (&'static str, anyhow::Result<String>);
 
-/// How long a broker may take to accept a connection.
+/// How long a broker may take to accept a connection, and to shake hands.
 const BROKER: Duration = Duration::from_secs(2);
 
 /// Checks everything that can be checked without starting; prints a line each.
@@ -76,13 +76,8 @@ fn check(config: &Config) -> Vec<Finding> {
         ("policies", policies(config)),
         ("detector", detector(config)),
         ("accelerator", accelerator(config)),
-        (
-            "password",
-            crate::secrets::mqtt_password(config).map(|password| match password {
-                Some(_) => "is there".to_owned(),
-                None => "none is configured".to_owned(),
-            }),
-        ),
+        ("password", password(config)),
+        ("certificates", certificates(config)),
     ];
     findings.push(("broker", broker(config)));
     if UnixStream::connect(&config.gateway.control_socket).is_ok() {
@@ -149,21 +144,48 @@ fn writable(folder: &Path) -> anyhow::Result<String> {
     })
 }
 
+fn password(config: &Config) -> anyhow::Result<String> {
+    let there = crate::secrets::mqtt_access(config)?.password()?.is_some();
+    let broker = config.mqtt.broker.parse::<BrokerAddress>();
+    let clear = broker.is_ok_and(|broker| !broker.transport().is_encrypted() && !broker.is_loopback());
+    Ok(match (there, clear) {
+        (true, true) => "is there, and goes to the broker in the clear: mqtts:// or wss:// would hide it",
+        (true, false) => "is there",
+        (false, _) => "none is configured",
+    }
+    .to_owned())
+}
+
+fn certificates(config: &Config) -> anyhow::Result<String> {
+    let files = crate::secrets::mqtt_access(config)?;
+    let Ok(broker) = config.mqtt.broker.parse::<BrokerAddress>() else {
+        return Ok("none is needed".to_owned());
+    };
+    if !broker.transport().is_encrypted() {
+        let unused = files.authorities.is_some() || files.identity.is_some();
+        anyhow::ensure!(!unused, "mqtt.broker = {broker} is without TLS and never sees them");
+        return Ok("none is needed".to_owned());
+    }
+    files.read(&broker)?;
+    let trusted = if files.authorities.is_some() { "mqtt.ca_file" } else { "this system" };
+    let shown = if files.identity.is_some() { "a certificate is shown" } else { "none is shown" };
+    Ok(format!("the broker must be vouched for by {trusted}; {shown} to it"))
+}
+
 /// A broker that is away now is no problem: questions wait for it on disk.
 fn broker(config: &Config) -> anyhow::Result<String> {
     if config.mqtt.broker.is_empty() {
         return Ok("one in process".to_owned());
     }
     let address: BrokerAddress = config.mqtt.broker.parse().context("mqtt.broker")?;
-    let reached = (address.host().trim_matches(['[', ']']), address.port())
-        .to_socket_addrs()
-        .map_err(|error| error.to_string())
-        .and_then(|mut found| found.next().ok_or_else(|| "the name has no address".to_owned()))
-        .and_then(|at| TcpStream::connect_timeout(&at, BROKER).map_err(|error| error.to_string()));
-    Ok(match reached {
-        Ok(_) => format!("{address} accepts connections"),
-        Err(reason) => {
-            format!("{address} cannot be reached now ({reason}); hard questions would wait for it")
+    // What is wrong with the files is another finding.
+    let Ok(access) = crate::secrets::mqtt_access(config).and_then(|files| Ok(files.read(&address)?)) else {
+        return Ok(format!("{address} is not tried without its certificates"));
+    };
+    Ok(match glassd_mqtt::probe(&address, &access, BROKER) {
+        Ok(()) => format!("{address} accepts connections"),
+        Err(failure) => {
+            format!("{address} cannot be reached now ({failure}); hard questions would wait for it")
         }
     })
 }

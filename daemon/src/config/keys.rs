@@ -27,12 +27,41 @@ pub const KEYS: &[Key] = &[
     key("gateway.privacy", "\"open\" or \"local-only\"", "In local-only mode no query leaves this device."),
     key("gateway.language", "BCP 47", "Language of the questions."),
     key("gateway.button_question", "a text", "What a press of the glasses' button asks."),
-    key("mqtt.broker", "mqtt://host:port, or empty", "The broker; empty runs one in process on loopback."),
+    key(
+        "mqtt.broker",
+        "mqtt://host:port, mqtts://host:port, ws://host:port/path, wss://host:port/path, or empty",
+        "The broker; with an 's' in TLS 1.3. Empty runs one in process on loopback.",
+    ),
+    key(
+        "mqtt.version",
+        "\"auto\", \"5\" or \"3.1.1\"",
+        "MQTT version; auto is 5, or 3.1.1 with a broker that refuses it.",
+    ),
     key("mqtt.username", "a text", "User name at the broker; empty for none."),
     key(
         "mqtt.password_file",
         "a path, or empty",
-        "File that holds the password. Without it the systemd credential `mqtt-password` is used, if there is one.",
+        "File that holds the password, or a token. Without it the systemd credential `mqtt-password` is used, if there is one. It and the files below are read anew for every connection.",
+    ),
+    key(
+        "mqtt.ca_file",
+        "a path, or empty",
+        "PEM file of those whose signature makes the broker's certificate good; empty trusts whom this system trusts.",
+    ),
+    key(
+        "mqtt.certificate_file",
+        "a path, or empty",
+        "PEM file of the certificate that is shown to the broker. Without it the credential `mqtt-certificate` is used, if there is one.",
+    ),
+    key(
+        "mqtt.key_file",
+        "a path, or empty",
+        "PEM file of its key. Without it the credential `mqtt-key` is used, if there is one.",
+    ),
+    key(
+        "mqtt.keep_alive_s",
+        "0, or 5 to 3600",
+        "After so many seconds of silence the broker is asked whether it is there, and after twice as many given up; 0 chooses by the battery: 15 on mains, 60 to 240 without.",
     ),
     key(
         "mqtt.topic_prefix",
@@ -41,6 +70,16 @@ pub const KEYS: &[Key] = &[
     ),
     key("mqtt.local_port", "0 to 65535", "Port of the broker in process; 0 takes a free one."),
     key("mqtt.encoding", "\"cbor\" or \"json\"", "How queries are written."),
+    key(
+        "mqtt.home_assistant",
+        "true or false",
+        "Home Assistant is told of the gateway and its glasses, and finds them by itself.",
+    ),
+    key(
+        "mqtt.home_assistant_prefix",
+        "a prefix without '#' and '+', and without '/' at its ends",
+        "First part of its topics, as its MQTT integration has it.",
+    ),
     key("uplink.kilobytes_per_minute", "1 to 1000000", "Uplink budget for queries, never exceeded."),
     key("uplink.metered", "true or false", "The uplink costs money: fewer questions are forwarded."),
     key("uplink.in_flight", "1 to 64", "Most queries published and not yet answered."),

@@ -18,6 +18,7 @@ use glassd_policies::Privacy;
 use serde::{Deserialize, Serialize};
 
 use crate::accelerators::Wanted;
+use crate::mqtt::Version;
 
 pub use self::keys::{KEYS, Key, reference};
 pub use self::load::{LoadError, load};
@@ -92,29 +93,50 @@ impl Default for GatewayConfig {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct MqttConfig {
-    /// `mqtt://host:port`; empty runs a broker in process on loopback.
+    /// `mqtt://host:port`, or its kin; empty runs a broker in process on loopback.
     pub broker: String,
+    /// Which MQTT.
+    pub version: Version,
     /// User name; empty for none.
     pub username: String,
-    /// File that holds the password; empty for none, or the credential `mqtt-password`.
+    /// File that holds the password or token; empty for none, or the credential `mqtt-password`.
     pub password_file: String,
+    /// File of those who sign the broker's certificate; empty for the system's.
+    pub ca_file: String,
+    /// File of the client's certificate; empty for none, or the credential `mqtt-certificate`.
+    pub certificate_file: String,
+    /// File of its key; empty for none, or the credential `mqtt-key`.
+    pub key_file: String,
+    /// Seconds of silence after which the broker is asked whether it is there; 0 for by the battery.
+    pub keep_alive_s: u16,
     /// First part of every topic.
     pub topic_prefix: String,
     /// Port of the broker in process; 0 takes a free one.
     pub local_port: u16,
     /// How queries are written.
     pub encoding: Encoding,
+    /// Whether Home Assistant is told of the gateway and its glasses.
+    pub home_assistant: bool,
+    /// First part of its topics.
+    pub home_assistant_prefix: String,
 }
 
 impl Default for MqttConfig {
     fn default() -> Self {
         Self {
             broker: String::new(),
+            version: Version::Auto,
             username: String::new(),
             password_file: String::new(),
+            ca_file: String::new(),
+            certificate_file: String::new(),
+            key_file: String::new(),
+            keep_alive_s: 0,
             topic_prefix: "glassd".to_owned(),
             local_port: 1883,
             encoding: Encoding::Cbor,
+            home_assistant: false,
+            home_assistant_prefix: "homeassistant".to_owned(),
         }
     }
 }

@@ -41,12 +41,11 @@ pub fn validate(config: &Config) -> Vec<Problem> {
     check(!c.gateway.language.is_empty(), "gateway.language", &c.gateway.language);
     let broker = &c.mqtt.broker;
     check(broker.is_empty() || broker.parse::<BrokerAddress>().is_ok(), "mqtt.broker", broker);
-    let prefix = &c.mqtt.topic_prefix;
-    let legal_prefix = !prefix.is_empty()
-        && !prefix.contains(['#', '+', '\0'])
-        && !prefix.starts_with(['/', '$'])
-        && !prefix.ends_with('/');
-    check(legal_prefix, "mqtt.topic_prefix", prefix);
+    let keep_alive = c.mqtt.keep_alive_s;
+    check(keep_alive == 0 || (5..=3600).contains(&keep_alive), "mqtt.keep_alive_s", &keep_alive);
+    check(is_prefix(&c.mqtt.topic_prefix), "mqtt.topic_prefix", &c.mqtt.topic_prefix);
+    let prefix = &c.mqtt.home_assistant_prefix;
+    check(is_prefix(prefix), "mqtt.home_assistant_prefix", prefix);
     let budget = c.uplink.kilobytes_per_minute;
     check((1..=1_000_000).contains(&budget), "uplink.kilobytes_per_minute", &budget);
     check((1..=64).contains(&c.uplink.in_flight), "uplink.in_flight", &c.uplink.in_flight);
@@ -102,6 +101,12 @@ pub fn validate(config: &Config) -> Vec<Problem> {
         problems.push(Problem { key: "glasses".to_owned(), what });
     }
     problems
+}
+
+/// What topics can begin with.
+fn is_prefix(text: &str) -> bool {
+    let illegal = text.contains(['#', '+', '\0']) || text.starts_with(['/', '$']) || text.ends_with('/');
+    !text.is_empty() && !illegal
 }
 
 /// A Bluetooth address as `C0:11:22:33:44:55`.

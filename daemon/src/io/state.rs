@@ -32,6 +32,7 @@ impl Io {
             "version": env!("CARGO_PKG_VERSION"),
             "privacy": gateway.privacy(),
             "broker": if self.state.connected { "connected" } else { "disconnected" },
+            "mqtt": self.uplink.protocol().map(|protocol| protocol.to_string()),
             "open_queries": gateway.open_queries(),
             "glasses": glasses,
         })
@@ -48,6 +49,8 @@ impl Io {
                 ("resident_bytes", resident_bytes().unwrap_or_default() as f64),
                 ("link_writes_dropped", self.state.writes_dropped as f64),
                 ("publishes_dropped", self.state.publishes_dropped as f64),
+                ("uplink_unexpected", self.uplink.unexpected_total() as f64),
+                ("uplink_unheard", self.uplink.unheard_total() as f64),
                 ("recordings_given_up", self.recordings.as_ref().map_or(0, Recordings::given_up) as f64),
                 ("observations_dropped", self.state.observations_dropped as f64),
             ],
@@ -61,9 +64,22 @@ impl Io {
         }
     }
 
-    /// Publishes the retained state, when it changed.
+    /// Publishes the retained state, when it changed, and before it what Home Assistant needs to understand it.
     pub fn publish_state(&mut self, gateway: &Gateway) {
-        if self.state.connected && std::mem::take(&mut self.state.state_changed) {
+        if !self.state.connected {
+            return;
+        }
+        if !self.is_silent() && std::mem::take(&mut self.state.discovery_due) {
+            for device in self.discovery.clone() {
+                self.publish(device);
+            }
+        }
+        let batteries: Vec<Option<u8>> = gateway.glasses().map(|glasses| glasses.battery).collect();
+        if self.state.batteries != batteries {
+            self.state.batteries = batteries;
+            self.state.state_changed = true;
+        }
+        if std::mem::take(&mut self.state.state_changed) {
             self.publish(Publication::State(self.describe(gateway)));
         }
     }

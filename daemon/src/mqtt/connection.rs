@@ -1,22 +1,23 @@
 //! One connection, from CONNECT to its end.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::pin::pin;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use glassd_core::wire::MAX_MESSAGE;
-use rumqttc::NetworkOptions;
+use glassd_mqtt::{Access, Acknowledge, Client, EventLoop, Failure, FailureKind, Options, Protocol};
 use rumqttc::Outgoing;
+use rumqttc::v5::Event;
 use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5::{
-    ConnAck, Filter, LastWill, Packet, PubAckReason, Publish, RetainForwardRule, SubAck, SubscribeReasonCode,
+    ConnAck, Filter, LastWill, Packet, PubAck, PubAckReason, Publish, RetainForwardRule, SubAck,
+    SubscribeReasonCode,
 };
-use rumqttc::v5::{AsyncClient, ConnectionError, Event, EventLoop, MqttOptions};
 use tokio::sync::mpsc::{Receiver, Sender};
 use tokio::time::{Instant, timeout_at};
 
-use super::{Publication, Shared, Topics, UplinkEvent, UplinkSettings};
+use super::{Publication, Shared, Topics, UplinkEvent, UplinkSettings, home_assistant};
 
 /// Publishes that may wait for their acknowledgement. The core keeps fewer queries in flight; the rest
 /// is for state and answers.
@@ -25,9 +26,6 @@ const IN_FLIGHT: u16 = 16;
 const HANDED_OVER: usize = 16;
 /// Largest packet taken from the broker, in bytes.
 const MAX_PACKET: u32 = (MAX_MESSAGE + 64 * 1024) as u32;
-/// Silence after which the broker is asked whether it is still there; one that stays silent for as long
-/// again is given up.
-const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// Time from the first SYN to the broker's grant of the subscriptions.
 const CONNECT: Duration = Duration::from_secs(10);
 /// A publish without acknowledgement for so long means a broker that has stopped working.
@@ -42,7 +40,20 @@ pub(super) enum Ended {
     /// The handle is gone, or nobody reads the events.
     Closed,
     /// The broker is gone, and why.
-    Lost(String),
+    Lost(Failure),
+}
+
+impl Ended {
+    fn lost(reason: impl Into<String>) -> Self {
+        Self::Lost(Failure { kind: FailureKind::Other, reason: reason.into() })
+    }
+}
+
+/// What a packet says, as far as its acknowledgement matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Says {
+    Query,
+    Else,
 }
 
 /// Where a connection stands.
@@ -61,33 +72,44 @@ enum Phase {
 struct Connection<'a> {
     settings: &'a UplinkSettings,
     shared: &'a Shared,
-    client: AsyncClient,
+    client: Client,
+    protocol: Protocol,
     phase: Phase,
-    /// Packets handed to the client that it has not yet written.
-    handed_over: usize,
+    /// Packets handed to the client that it has not yet written, in their order.
+    handed_over: VecDeque<Says>,
     /// Packet identifiers of publishes and when they were written.
-    unacknowledged: BTreeMap<u16, Instant>,
+    unacknowledged: BTreeMap<u16, (Instant, Says)>,
 }
 
 /// Runs one connection to its end; drops what is queued until it stands.
 pub(super) async fn run(
     settings: &UplinkSettings,
     shared: &Shared,
+    protocol: Protocol,
     queue: &mut Receiver<Publication>,
     events: &Sender<UplinkEvent>,
 ) -> Ended {
-    let (client, mut eventloop) = AsyncClient::new(options(settings), HANDED_OVER + 4);
+    let (files, broker) = (settings.access.clone(), settings.broker.clone());
+    // Some milliseconds of disk.
+    let access = match tokio::task::spawn_blocking(move || files.read(&broker)).await {
+        Ok(Ok(access)) => access,
+        Ok(Err(error)) => return Ended::lost(error.to_string()),
+        Err(error) => return Ended::lost(format!("certificates could not be read: {error}")),
+    };
+    let keep_alive = settings.keep_alive.choose();
+    let (client, mut eventloop) = glassd_mqtt::open(options(settings, access, protocol, keep_alive));
     let mut connection = Connection {
         settings,
         shared,
         client,
+        protocol,
         phase: Phase::Connecting,
-        handed_over: 0,
+        handed_over: VecDeque::new(),
         unacknowledged: BTreeMap::new(),
     };
     connection.subscribe();
     // The client wakes up at every keep-alive; one that does not is stuck in a write.
-    let patience = KEEP_ALIVE * 2 + Duration::from_secs(5);
+    let patience = keep_alive * 2 + Duration::from_secs(5);
     let mut deadline = Instant::now() + CONNECT;
     loop {
         let polled = match connection.poll(&mut eventloop, queue, deadline).await {
@@ -100,12 +122,16 @@ pub(super) async fn run(
         };
         match connection.phase {
             Phase::Connecting => {}
-            Phase::Up | Phase::Closing => deadline = Instant::now() + patience,
+            Phase::Up | Phase::Closing => {
+                let silent = Instant::now() + patience;
+                deadline = connection.acknowledgement_due().map_or(silent, |due| due.min(silent));
+            }
             Phase::Closed => deadline = deadline.min(Instant::now() + GOODBYE),
         }
         if event == Some(UplinkEvent::Connected) {
             // Meant for the connection before.
             while queue.try_recv().is_ok() {}
+            shared.version.store(if protocol == Protocol::V5 { 5 } else { 3 }, Ordering::Relaxed);
             shared.connected.store(true, Ordering::Release);
         }
         if let Some(event) = event
@@ -132,7 +158,7 @@ impl Connection<'_> {
             tokio::select! {
                 polled = &mut polled => return match polled {
                     Ok(Ok(event)) => Ok(event),
-                    Ok(Err(error)) => Err(self.lost(&error)),
+                    Ok(Err(error)) => Err(self.lost(error)),
                     Err(_) => Err(self.silent()),
                 },
                 publication = queue.recv(), if self.takes() => match publication {
@@ -147,14 +173,24 @@ impl Connection<'_> {
     fn takes(&self) -> bool {
         match self.phase {
             Phase::Connecting => true,
-            Phase::Up => self.handed_over < HANDED_OVER,
+            Phase::Up => self.handed_over.len() < HANDED_OVER,
             Phase::Closing | Phase::Closed => false,
         }
     }
 
     fn publish(&mut self, publication: Publication) -> Result<(), Ended> {
         match self.phase {
-            Phase::Up => self.hand_over(publication.packet(&self.settings.topics, self.settings.encoding)),
+            Phase::Up => {
+                let says = match &publication {
+                    Publication::Query { .. } => Says::Query,
+                    Publication::State(_)
+                    | Publication::Answered(_)
+                    | Publication::Event { .. }
+                    | Publication::Discovery { .. } => Says::Else,
+                };
+                let packet = publication.packet(&self.settings.topics, self.settings.encoding);
+                self.hand_over(packet, says)
+            }
             // Meant for the connection before.
             Phase::Connecting | Phase::Closing | Phase::Closed => Ok(()),
         }
@@ -165,13 +201,13 @@ impl Connection<'_> {
             return Err(Ended::Closed);
         }
         self.phase = Phase::Closing;
-        self.hand_over(status(&self.settings.topics, "offline"))
+        self.hand_over(status(&self.settings.topics, "offline"), Says::Else)
     }
 
     /// Says goodbye once everything is acknowledged: a socket closed with acknowledgements unread resets
     /// the connection, and the broker loses what it has not read yet.
     fn disconnect_when_settled(&mut self) -> Result<(), Ended> {
-        let settled = self.handed_over == 0 && self.unacknowledged.is_empty();
+        let settled = self.handed_over.is_empty() && self.unacknowledged.is_empty();
         if self.phase == Phase::Closing && settled {
             self.phase = Phase::Closed;
             // The will is for those that die; the broker forgets it at this.
@@ -180,14 +216,9 @@ impl Connection<'_> {
         Ok(())
     }
 
-    fn hand_over(&mut self, packet: Publish) -> Result<(), Ended> {
-        let Publish { topic, qos, retain, payload, properties, .. } = packet;
-        let topic = String::from_utf8_lossy(&topic).into_owned();
-        let properties = properties.unwrap_or_default();
-        self.client.try_publish_with_properties(topic, qos, retain, payload, properties).map_err(
-            |error| Ended::Lost(format!("a packet could not be handed to the MQTT client: {error}")),
-        )?;
-        self.handed_over += 1;
+    fn hand_over(&mut self, packet: Publish, says: Says) -> Result<(), Ended> {
+        self.client.try_publish(packet).map_err(|error| Ended::lost(error.to_string()))?;
+        self.handed_over.push_back(says);
         Ok(())
     }
 
@@ -196,36 +227,40 @@ impl Connection<'_> {
             retain_forward_rule: RetainForwardRule::Never,
             ..Filter::new(path, QoS::AtLeastOnce)
         };
+        let filters = self.subscriptions().into_iter().map(filter).collect();
+        self.client.try_subscribe(filters).expect("the client's queue is empty");
+    }
+
+    fn subscriptions(&self) -> Vec<String> {
         let topics = &self.settings.topics;
-        self.client
-            .try_subscribe_many([filter(topics.answer()), filter(topics.commands())])
-            .expect("the client's queue is empty");
+        [topics.answer(), topics.commands()].into_iter().chain(self.births()).collect()
+    }
+
+    /// Where Home Assistant tells of its birth.
+    fn births(&self) -> Option<String> {
+        self.settings.home_assistant.as_ref().map(|prefix| format!("{prefix}/status"))
     }
 
     fn handle(&mut self, event: Event) -> Result<Option<UplinkEvent>, Ended> {
-        let oldest = self.unacknowledged.values().min();
-        if oldest.is_some_and(|written| written.elapsed() > ACKNOWLEDGE) {
-            return Err(Ended::Lost("the broker does not acknowledge what is published".to_owned()));
+        if self.acknowledgement_due().is_some_and(|due| due <= Instant::now()) {
+            return Err(self.silent());
         }
         match event {
             Event::Incoming(Packet::ConnAck(ack)) => {
-                self.shared.max_packet.store(max_packet(&ack), Ordering::Release);
+                self.shared.max_packet.store(max_packet(&ack, self.protocol), Ordering::Release);
                 Ok(None)
             }
             Event::Incoming(Packet::SubAck(ack)) => self.handle_suback(&ack),
             Event::Incoming(Packet::PubAck(ack)) => {
-                self.unacknowledged.remove(&ack.pkid);
-                if !matches!(ack.reason, PubAckReason::Success | PubAckReason::NoMatchingSubscribers) {
-                    tracing::warn!(reason = ?ack.reason, "the broker refused a publish");
-                }
+                self.handle_puback(&ack);
                 self.disconnect_when_settled()?;
                 Ok(None)
             }
             Event::Incoming(Packet::Publish(publish)) => Ok(self.handle_publish(publish)),
             Event::Outgoing(Outgoing::Publish(id)) => {
-                self.handed_over = self.handed_over.saturating_sub(1);
+                let says = self.handed_over.pop_front().unwrap_or(Says::Else);
                 if id != 0 {
-                    self.unacknowledged.insert(id, Instant::now());
+                    self.unacknowledged.insert(id, (Instant::now(), says));
                 }
                 Ok(None)
             }
@@ -233,23 +268,39 @@ impl Connection<'_> {
         }
     }
 
+    fn handle_puback(&mut self, ack: &PubAck) {
+        let says = self.unacknowledged.remove(&ack.pkid).map_or(Says::Else, |(_, says)| says);
+        match ack.reason {
+            PubAckReason::Success => {}
+            // Who watches state and events comes and goes; a query that nobody takes waits for its time-out.
+            PubAckReason::NoMatchingSubscribers if says == Says::Query => {
+                if self.shared.unheard.fetch_add(1, Ordering::Relaxed) == 0 {
+                    tracing::warn!("nobody takes queries from this broker; does a glassd-cloud run?");
+                }
+            }
+            PubAckReason::NoMatchingSubscribers => {}
+            reason => tracing::warn!(?reason, "the broker refused a publish"),
+        }
+    }
+
     fn handle_suback(&mut self, ack: &SubAck) -> Result<Option<UplinkEvent>, Ended> {
         let granted = |code: &SubscribeReasonCode| matches!(code, SubscribeReasonCode::Success(_));
-        if ack.return_codes.len() != 2 || !ack.return_codes.iter().all(granted) {
+        if ack.return_codes.len() != self.subscriptions().len() || !ack.return_codes.iter().all(granted) {
             let codes = &ack.return_codes;
-            return Err(Ended::Lost(format!("the broker refuses the subscriptions: {codes:?}")));
+            return Err(Ended::lost(format!("the broker refuses the subscriptions: {codes:?}")));
         }
         if self.phase != Phase::Connecting {
             return Ok(None);
         }
         self.phase = Phase::Up;
-        self.hand_over(status(&self.settings.topics, "online"))?;
+        self.hand_over(status(&self.settings.topics, "online"), Says::Else)?;
         Ok(Some(UplinkEvent::Connected))
     }
 
     fn handle_publish(&self, publish: Publish) -> Option<UplinkEvent> {
+        let expected = self.births().is_some_and(|births| publish.topic == births);
         let event = self.read(publish);
-        if event.is_none() {
+        if event.is_none() && !expected {
             self.shared.unexpected.fetch_add(1, Ordering::Relaxed);
         }
         event
@@ -267,50 +318,66 @@ impl Connection<'_> {
             let correlation = properties.correlation_data.unwrap_or_default().to_vec();
             return Some(UplinkEvent::Answer { correlation, content_type: properties.content_type, payload });
         }
+        if self.births().is_some_and(|births| births == topic) {
+            // Its death says `offline`, and nothing has to be done.
+            return (payload == home_assistant::BIRTH).then_some(UplinkEvent::HomeAssistantBorn);
+        }
         let name = topics.command_name(topic)?.to_owned();
         Some(UplinkEvent::Command { name, payload })
     }
 
-    fn lost(&self, error: &ConnectionError) -> Ended {
+    fn lost(&self, failure: Failure) -> Ended {
         match self.phase {
             // Whatever happens now, it is over.
             Phase::Closing | Phase::Closed => Ended::Closed,
-            Phase::Connecting | Phase::Up => Ended::Lost(error.to_string()),
+            Phase::Connecting | Phase::Up => Ended::Lost(failure),
         }
     }
 
+    /// Returns when the broker must have acknowledged the oldest publish.
+    fn acknowledgement_due(&self) -> Option<Instant> {
+        self.unacknowledged.values().map(|(written, _)| *written + ACKNOWLEDGE).min()
+    }
+
     fn silent(&self) -> Ended {
+        let due = self.acknowledgement_due();
         match self.phase {
-            Phase::Connecting => Ended::Lost("the broker does not answer".to_owned()),
-            Phase::Up => Ended::Lost("the broker has fallen silent".to_owned()),
+            Phase::Up if due.is_some_and(|due| due <= Instant::now()) => {
+                Ended::lost("the broker does not acknowledge what is published")
+            }
+            Phase::Connecting => Ended::lost("the broker does not answer"),
+            Phase::Up => Ended::lost("the broker has fallen silent"),
             Phase::Closing | Phase::Closed => Ended::Closed,
         }
     }
 }
 
-fn options(settings: &UplinkSettings) -> MqttOptions {
-    let mut options = MqttOptions::new(&settings.client_id, settings.broker.host(), settings.broker.port());
-    let mut network = NetworkOptions::new();
-    network.set_tcp_nodelay(true);
-    options
-        .set_network_options(network)
-        .set_connection_timeout(CONNECT.as_secs())
-        .set_clean_start(true)
-        .set_keep_alive(KEEP_ALIVE)
-        .set_max_packet_size(Some(MAX_PACKET))
-        // The client allocates its table of packet identifiers at once: 16 rather than 65,535 entries.
-        .set_outgoing_inflight_upper_limit(IN_FLIGHT)
-        .set_last_will(LastWill::new(settings.topics.status(), "offline", QoS::AtLeastOnce, true, None));
-    if let Some(credentials) = &settings.credentials {
-        options.set_credentials(&credentials.username, &credentials.password);
+fn options(settings: &UplinkSettings, access: Access, protocol: Protocol, keep_alive: Duration) -> Options {
+    Options {
+        broker: settings.broker.clone(),
+        client_id: settings.client_id.clone(),
+        protocol,
+        access,
+        keep_alive,
+        connect: CONNECT,
+        max_packet: MAX_PACKET,
+        in_flight: IN_FLIGHT,
+        receive_maximum: None,
+        acknowledge: Acknowledge::AtOnce,
+        will: Some(LastWill::new(settings.topics.status(), "offline", QoS::AtLeastOnce, true, None)),
+        queue: HANDED_OVER + 4,
     }
-    options
 }
 
 fn status(topics: &Topics, status: &'static str) -> Publish {
     Publish { retain: true, ..Publish::new(topics.status(), QoS::AtLeastOnce, status, None) }
 }
 
-fn max_packet(ack: &ConnAck) -> u32 {
-    ack.properties.as_ref().and_then(|properties| properties.max_packet_size).unwrap_or(u32::MAX)
+/// MQTT 3.1.1 says no limit; the client has one of its own then.
+fn max_packet(ack: &ConnAck, protocol: Protocol) -> u32 {
+    let told = ack.properties.as_ref().and_then(|properties| properties.max_packet_size);
+    told.unwrap_or(match protocol {
+        Protocol::V5 => u32::MAX,
+        Protocol::V311 => MAX_PACKET,
+    })
 }

@@ -1,4 +1,4 @@
-//! The uplink: one MQTT 5 connection to a broker, kept up by one task.
+//! The uplink: one connection to a broker, in MQTT 5 or else 3.1.1, kept up by one task.
 //!
 //! Invariants:
 //! - a connection starts clean on both sides: what was not acknowledged when it broke is not sent
@@ -6,26 +6,32 @@
 //! - what is queued here belongs to the connection that stands: it is dropped with it;
 //! - [`UplinkEvent::Connected`] is sent after the broker has granted the subscriptions, so that no
 //!   answer can come before anybody listens;
+//! - MQTT 3.1.1 loses nothing of that: only a query's expiry, of which the core keeps its own account, and correlation data,
+//!   whose place the name in the answer takes;
 //! - retained messages are neither answers nor commands: a command retained by mistake would run at
 //!   every reconnect.
 
 mod connection;
+mod home_assistant;
+mod keep_alive;
 mod publication;
 mod task;
 mod topics;
 
-use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use glassd_core::wire::Encoding;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
+pub use self::home_assistant::{Device, devices};
+pub use self::keep_alive::KeepAlive;
 pub use self::publication::{Publication, event_of};
 pub use self::topics::Topics;
 pub use glassd_core::broker::{BrokerAddress, InvalidBrokerAddress};
+pub use glassd_mqtt::{AccessFiles, Protocol, Version};
 
 /// Publications that wait for the connection. Full-queue rule: the publication is refused; a query is
 /// published again by the core, the state is retained and comes again, events are lost and counted.
@@ -42,35 +48,35 @@ const PACKET_OVERHEAD: usize = 2048;
 pub struct UplinkSettings {
     /// Where.
     pub broker: BrokerAddress,
-    /// As whom.
-    pub credentials: Option<Credentials>,
+    /// As whom, and whom to trust.
+    pub access: AccessFiles,
+    /// Which MQTT.
+    pub version: Version,
+    /// How long a quiet connection is left alone.
+    pub keep_alive: KeepAlive,
     /// MQTT client id, one for each gateway: a broker keeps only the last that connects with it.
     pub client_id: String,
     /// Where to publish and what to listen to.
     pub topics: Topics,
     /// How queries are written.
     pub encoding: Encoding,
+    /// First part of Home Assistant's topics, where it is told of this gateway.
+    pub home_assistant: Option<String>,
 }
 
 impl UplinkSettings {
     /// Takes what has no default.
     pub fn new(broker: BrokerAddress, client_id: impl Into<String>, topics: Topics) -> Self {
-        Self { broker, credentials: None, client_id: client_id.into(), topics, encoding: Encoding::default() }
-    }
-}
-
-/// User name and password; the password shows in no debug output.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Credentials {
-    /// User name.
-    pub username: String,
-    /// Password.
-    pub password: String,
-}
-
-impl fmt::Debug for Credentials {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Credentials").field("username", &self.username).finish_non_exhaustive()
+        Self {
+            broker,
+            access: AccessFiles::default(),
+            version: Version::Auto,
+            keep_alive: KeepAlive::default(),
+            client_id: client_id.into(),
+            topics,
+            encoding: Encoding::default(),
+            home_assistant: None,
+        }
     }
 }
 
@@ -93,6 +99,8 @@ pub enum UplinkEvent {
         /// The message.
         payload: Vec<u8>,
     },
+    /// Home Assistant has started, and knows nothing yet.
+    HomeAssistantBorn,
     /// A message on a command topic.
     Command {
         /// Last part of the topic.
@@ -128,6 +136,9 @@ struct Shared {
     /// Largest packet that the broker takes, in bytes.
     max_packet: AtomicU32,
     unexpected: AtomicU64,
+    unheard: AtomicU64,
+    /// What the last connection that stood spoke: 5, 3, or 0 before the first.
+    version: AtomicU8,
 }
 
 /// Handle to the task.
@@ -147,6 +158,8 @@ impl Uplink {
             connected: AtomicBool::new(false),
             max_packet: AtomicU32::new(u32::MAX),
             unexpected: AtomicU64::new(0),
+            unheard: AtomicU64::new(0),
+            version: AtomicU8::new(0),
         });
         let task = tokio::spawn(task::run(settings, Arc::clone(&shared), queue, events));
         Self { publications, shared, task }
@@ -172,6 +185,20 @@ impl Uplink {
     /// a topic that was not asked for.
     pub fn unexpected_total(&self) -> u64 {
         self.shared.unexpected.load(Ordering::Relaxed)
+    }
+
+    /// Returns how many queries a broker took and said that nobody listens for them; only MQTT 5 says so.
+    pub fn unheard_total(&self) -> u64 {
+        self.shared.unheard.load(Ordering::Relaxed)
+    }
+
+    /// Returns what the last connection that stood spoke.
+    pub fn protocol(&self) -> Option<Protocol> {
+        match self.shared.version.load(Ordering::Relaxed) {
+            0 => None,
+            5 => Some(Protocol::V5),
+            _ => Some(Protocol::V311),
+        }
     }
 
     /// Returns whether the task still runs; false means that it panicked.

@@ -35,6 +35,13 @@ pub enum Publication {
         /// What; see [`event_of`].
         event: Value,
     },
+    /// What Home Assistant needs to know of a device: at least once, retained.
+    Discovery {
+        /// Where.
+        topic: String,
+        /// What.
+        config: Value,
+    },
 }
 
 impl Publication {
@@ -60,6 +67,9 @@ impl Publication {
                 let value = serde_json::to_value(&answered).expect("an explanation is JSON");
                 json_packet(topics.answered(), QoS::AtLeastOnce, &value)
             }
+            Self::Discovery { topic, config } => {
+                Publish { retain: true, ..json_packet(topic, QoS::AtLeastOnce, &config) }
+            }
             Self::Event { glasses, event } => json_packet(topics.event(&glasses), QoS::AtMostOnce, &event),
         }
     }
@@ -68,7 +78,7 @@ impl Publication {
     pub(super) fn payload_bytes(&self) -> usize {
         match self {
             Self::Query { message, .. } => message.len(),
-            Self::State(_) | Self::Answered(_) | Self::Event { .. } => 0,
+            Self::State(_) | Self::Answered(_) | Self::Event { .. } | Self::Discovery { .. } => 0,
         }
     }
 }

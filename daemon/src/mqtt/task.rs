@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use glassd_mqtt::Negotiation;
 use glassd_policies::Backoff;
 use tokio::sync::mpsc::{Receiver, Sender};
 use tokio::time::Instant;
@@ -25,14 +26,25 @@ pub(super) async fn run(
 ) {
     let mut attempt = 0;
     let mut told = String::new();
+    let mut negotiation = Negotiation::new(settings.version);
     loop {
         let started = Instant::now();
-        let ended = Box::pin(connection::run(&settings, &shared, &mut queue, &events)).await;
+        let protocol = negotiation.protocol();
+        let ended = Box::pin(connection::run(&settings, &shared, protocol, &mut queue, &events)).await;
         let stood = shared.connected.swap(false, Ordering::AcqRel);
-        let reason = match ended {
+        let failure = match ended {
             Ended::Closed => return,
-            Ended::Lost(reason) => reason,
+            Ended::Lost(failure) => failure,
         };
+        if stood {
+            negotiation.handle_accepted(protocol);
+        } else if negotiation.handle_failed(protocol, failure.kind) {
+            if shared.version.load(Ordering::Relaxed) != 3 {
+                tracing::warn!(broker = %settings.broker, reason = %failure, "MQTT 3.1.1 is tried");
+            }
+            continue;
+        }
+        let reason = failure.reason;
         tracing::debug!(broker = %settings.broker, %reason, attempt, "the connection to the broker ended");
         if stood || reason != told {
             told.clone_from(&reason);

@@ -47,6 +47,11 @@ impl Topics {
         self.of("command/+")
     }
 
+    /// One command.
+    pub fn command(&self, name: &str) -> String {
+        self.of(&format!("command/{name}"))
+    }
+
     /// Reads the name of a command from its topic.
     pub fn command_name<'a>(&self, topic: &'a str) -> Option<&'a str> {
         let name = topic.strip_prefix(&self.0)?.strip_prefix("/command/")?;

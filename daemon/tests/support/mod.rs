@@ -155,6 +155,13 @@ impl Gateway {
         self.folder.path().join("glassd.toml")
     }
 
+    /// Changes the configuration.
+    pub fn set(&self, from: &str, to: &str) {
+        let text = std::fs::read_to_string(self.config()).unwrap();
+        assert!(text.contains(from), "{from:?} is not in {text}");
+        std::fs::write(self.config(), text.replace(from, to)).unwrap();
+    }
+
     /// Starts `glassd run` and waits until it listens on its control socket.
     pub fn start(&mut self) {
         let log = std::fs::OpenOptions::new()

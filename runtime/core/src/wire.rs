@@ -2,7 +2,8 @@
 //!
 //! A query travels on `glassd/<gateway>/query` with the MQTT 5 properties *response topic*,
 //! *correlation data* ([`QueryId::correlation`]), *message expiry* and *content type*; its answer on
-//! the response topic with the same correlation data and content type.
+//! the response topic with the same correlation data and content type. In MQTT 3.1.1, which has no properties, an answer goes to
+//! `glassd/<gateway>/answer`, the field `query` says to what it belongs, and the first byte how it is written.
 //!
 //! | field of a query | CBOR type | meaning |
 //! |---|---|---|
@@ -55,9 +56,10 @@ impl Encoding {
         }
     }
 
-    /// Reads an MQTT content type; absent means CBOR.
-    pub fn from_content_type(text: Option<&str>) -> Option<Self> {
-        match text {
+    /// Reads an MQTT content type; where it is absent the message itself tells: no CBOR message begins as a JSON object does.
+    pub fn of(content_type: Option<&str>, message: &[u8]) -> Option<Self> {
+        match content_type {
+            None if message.trim_ascii_start().starts_with(b"{") => Some(Self::Json),
             None | Some("application/cbor") => Some(Self::Cbor),
             Some("application/json") => Some(Self::Json),
             Some(_) => None,

@@ -8,7 +8,7 @@ use glassd_core::gateway::{Counter, FrameFailure, Input, Notice, Probe, Urgency}
 use glassd_core::link::answer_text::Kind;
 use glassd_core::link::{Characteristic, DropReason};
 use glassd_core::query::{Ending, MAX_QUESTION};
-use glassd_core::wire::Outcome;
+use glassd_core::wire::{AnswerMessage, Encoding, Outcome, VERSION};
 use glassd_core::{QueryId, Scene};
 use glassd_policies::{Privacy, Reason, Route};
 use support::{World, glasses, object, scene};
@@ -315,6 +315,36 @@ fn foreign_answers_are_dropped_with_a_reason() {
     }
     world.answer(query, "Because.");
     assert_eq!(world.ended(query).answer, "Because.");
+}
+
+/// MQTT 3.1.1 carries neither correlation data nor content type.
+#[test]
+fn an_answer_without_properties_is_matched_by_the_name_in_it() {
+    for encoding in [Encoding::Cbor, Encoding::Json] {
+        let mut world = world();
+        world.handle(Input::UplinkConnected);
+        let query = world.ask("amber", "Why?");
+        world.run(SECOND);
+        let answer = |query| {
+            let text = "Because.".to_owned();
+            let message = AnswerMessage {
+                version: VERSION,
+                query,
+                outcome: Outcome::Answered,
+                text,
+                retry: false,
+                model: String::new(),
+            };
+            let payload = message.encode(encoding);
+            Input::CloudMessage { correlation: Vec::new(), content_type: None, payload }
+        };
+        world.handle(answer(QueryId(999)));
+        assert_eq!(world.count(Counter::AnswersDropped("unknown")), 1);
+        world.handle(answer(query));
+        assert_eq!(world.ended(query).answer, "Because.");
+        world.handle(answer(query));
+        assert_eq!(world.count(Counter::AnswersDropped("duplicate")), 1);
+    }
 }
 
 #[test]

@@ -137,14 +137,16 @@ impl Gateway {
         payload: &[u8],
     ) {
         let drop = |gateway: &mut Self, reason| gateway.effects.count(Counter::AnswersDropped(reason));
-        let Some(id) = QueryId::from_correlation(correlation) else {
+        let correlated = QueryId::from_correlation(correlation);
+        // MQTT 3.1.1 carries none: the message has to say it.
+        if correlated.is_none() && !correlation.is_empty() {
             return drop(self, "no_correlation");
-        };
-        let Some(encoding) = Encoding::from_content_type(content_type) else {
+        }
+        let Some(encoding) = Encoding::of(content_type, payload) else {
             return drop(self, "content_type");
         };
-        let answer = match AnswerMessage::decode(payload, encoding) {
-            Ok(answer) if answer.query == id => answer,
+        let (id, answer) = match AnswerMessage::decode(payload, encoding) {
+            Ok(answer) if correlated.is_none_or(|id| id == answer.query) => (answer.query, answer),
             Ok(_) => return drop(self, "other_query"),
             // The query stays in flight: a worker that answers well may still do so, else it times out.
             Err(_) => return drop(self, "malformed"),
