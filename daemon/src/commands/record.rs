@@ -1,6 +1,7 @@
 //! `glassd record`: what comes over the air, into a file.
 
 use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
@@ -13,7 +14,11 @@ use crate::control::{Reply, Request, request};
 /// Records until the time is over, Ctrl-C, or the daemon ends it.
 pub(super) async fn run(config: &Config, args: RecordArgs) -> anyhow::Result<ExitCode> {
     let path = args.output.display().to_string();
-    let file = std::fs::File::create_new(&args.output)
+    let file = std::fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&args.output)
         .with_context(|| format!("cannot create {path}; a recording never replaces a file"))?;
     let mut file = std::io::BufWriter::new(file);
     writeln!(file, "{}", capture::header()).with_context(|| format!("cannot write {path}"))?;

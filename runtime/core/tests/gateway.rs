@@ -205,6 +205,17 @@ fn the_button_asks() {
 }
 
 #[test]
+fn a_button_that_is_stuck_asks_no_more_than_people_do() {
+    let mut world = world();
+    let press = [1i32.to_le_bytes(), 0i32.to_le_bytes()].concat();
+    for _ in 0..1000 {
+        world.notify("amber", Characteristic::Button, &press);
+        world.run(SECOND / 100);
+    }
+    assert_eq!((world.ended.len(), world.count(Counter::QueriesRejected("too_soon"))), (10, 990));
+}
+
+#[test]
 fn battery_sets_the_pace() {
     let check = |percent: u8, low: u32, high: u32| {
         let mut world = World::new(|_| {});

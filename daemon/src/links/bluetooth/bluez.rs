@@ -21,7 +21,7 @@ trait Adapter1 {
     fn start_discovery(&self) -> zbus::Result<()>;
     fn stop_discovery(&self) -> zbus::Result<()>;
     #[zbus(property)]
-    fn set_powered(&self, is_on: bool) -> zbus::Result<()>;
+    fn powered(&self) -> zbus::Result<bool>;
 }
 
 #[proxy(interface = "org.bluez.Device1", default_service = "org.bluez")]
@@ -52,6 +52,9 @@ pub enum BluezError {
     /// No controller is there.
     #[error("bluetoothd knows no adapter; `bluetoothctl list` would show one")]
     NoAdapter,
+    /// Somebody turned it off.
+    #[error("the adapter has no power: `bluetoothctl power on`")]
+    NoPower,
     /// A request failed.
     #[error("{what}: {error}")]
     Failed {
@@ -153,11 +156,14 @@ impl Bluez {
         Ok(self.devices().await?.into_iter().find(|device| device.address == address))
     }
 
-    /// Turns the adapter on and listens for devices of Low Energy until [`Self::stop_scan`], or this program ends.
+    /// Listens for devices of Low Energy until [`Self::stop_scan`], or this program ends. BlueZ would turn the adapter on
+    /// for that, which somebody has turned off.
     pub async fn start_scan(&self) -> Result<(), BluezError> {
         let adapter = self.adapter().await?;
         let failed = |what| move |error| BluezError::Failed { what, error };
-        adapter.set_powered(true).await.map_err(failed("the adapter cannot be turned on"))?;
+        if !adapter.powered().await.map_err(failed("the adapter does not tell whether it has power"))? {
+            return Err(BluezError::NoPower);
+        }
         let filter = HashMap::from([("Transport", Variant::from("le"))]);
         adapter.set_discovery_filter(filter).await.map_err(failed("the scan cannot be set up"))?;
         match adapter.start_discovery().await.map_err(failed("the scan cannot be started")) {

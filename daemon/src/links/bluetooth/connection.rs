@@ -35,6 +35,8 @@ const BY_ITSELF: Duration = Duration::from_secs(10);
 const FIRST_REQUEST: Duration = Duration::from_secs(20);
 /// Glasses that say nothing for so long are asked for something.
 const SILENCE: Duration = Duration::from_secs(6);
+/// So many silences in a row of glasses that answer: they may have forgotten what was subscribed to.
+const FORGETFUL: u32 = 5;
 /// More notifications in a second than a connection interval of 7.5 ms can carry.
 const FLOOD: u32 = 2_000;
 
@@ -102,6 +104,8 @@ pub(super) struct Connection<'a> {
     places: BTreeMap<Characteristic, Place<'a>>,
     notifications: Notifications,
     heard_at: Instant,
+    /// Questions in a row that were answered without a notification between them.
+    silences: u32,
     /// A second that began then, and how many notifications it had.
     second: (Instant, u32),
 }
@@ -130,13 +134,32 @@ impl<'a> Connection<'a> {
         };
         let now = Instant::now();
         let notifications = select_all(streams);
-        let mut link =
-            Self { glasses, events, taken, places, notifications, heard_at: now, second: (now, 0) };
-        for place in
-            link.places.values().filter(|place| place.gatt.properties.contains(CharPropFlags::NOTIFY))
-        {
+        let mut link = Self {
+            glasses,
+            events,
+            taken,
+            places,
+            notifications,
+            heard_at: now,
+            silences: 0,
+            second: (now, 0),
+        };
+        let mut refused = None;
+        let mut count = 0;
+        for (characteristic, place) in notifying(&link.places) {
             let subscribe = || place.peripheral.subscribe(&place.gatt);
-            paired(radio, "subscribing", place.peripheral, subscribe).await?;
+            match paired(radio, "subscribing", place.peripheral, subscribe).await {
+                Ok(()) => count += 1,
+                Err(Lost::Failed(what, error)) => {
+                    tracing::warn!(%glasses, ?characteristic, %error, "the glasses refuse a subscription");
+                    refused = Some(Lost::Failed(what, error));
+                }
+                Err(lost) => return Err(lost),
+            }
+        }
+        // One that they refuse is an ability less; all of them are no glasses.
+        if let (0, Some(lost)) = (count, refused) {
+            return Err(lost);
         }
         let connected = Input::GlassesConnected { glasses: glasses.clone(), profile, device_fps_limit: None };
         tell(events, connected).await?;
@@ -147,8 +170,13 @@ impl<'a> Connection<'a> {
             .map(|(one, place)| (*one, place.peripheral, place.gatt.clone()))
             .collect();
         for (characteristic, peripheral, gatt) in facts {
-            let value = paired(radio, "reading", peripheral, || peripheral.read(&gatt)).await?;
-            link.hand_on(characteristic, value).await?;
+            match paired(radio, "reading", peripheral, || peripheral.read(&gatt)).await {
+                Ok(value) => link.hand_on(characteristic, value).await?,
+                Err(Lost::Failed(_, error)) => {
+                    tracing::warn!(%glasses, ?characteristic, %error, "the glasses refuse to be read");
+                }
+                Err(lost) => return Err(lost),
+            }
         }
         tracing::info!(%glasses, mtu = link.mtu(), ?profile, "linked");
         Ok(link)
@@ -187,6 +215,7 @@ impl<'a> Connection<'a> {
     async fn hear(&mut self, part: usize, notification: ValueNotification) -> Result<(), Lost> {
         let now = Instant::now();
         self.heard_at = now;
+        self.silences = 0;
         if now.duration_since(self.second.0) >= Duration::from_secs(1) {
             self.second = (now, 0);
         }
@@ -206,7 +235,15 @@ impl<'a> Connection<'a> {
         let Some(place) = self.places.get(&write.characteristic) else { return Ok(()) };
         let acknowledged = place.gatt.properties.contains(CharPropFlags::WRITE);
         let kind = if acknowledged { WriteType::WithResponse } else { WriteType::WithoutResponse };
-        within(REQUEST, "writing", place.peripheral.write(&place.gatt, &write.value, kind)).await
+        match within(REQUEST, "writing", place.peripheral.write(&place.gatt, &write.value, kind)).await {
+            // What they refuse once they may take another time; a link that is lost is told by others.
+            Err(Lost::Failed(_, error)) => {
+                let (glasses, characteristic) = (self.glasses, write.characteristic);
+                tracing::warn!(%glasses, ?characteristic, %error, "the glasses refuse what is written");
+                require_links(self.taken).await
+            }
+            other => other,
+        }
     }
 
     /// Asks glasses that have been silent for anything: a firmware that hangs is told by nobody.
@@ -218,6 +255,10 @@ impl<'a> Connection<'a> {
                 within(REQUEST, "a question to silent glasses", question).await?;
             }
             None => require_links(self.taken).await?,
+        }
+        self.silences += 1;
+        if self.silences.is_multiple_of(FORGETFUL) {
+            subscribe_again(&self.places).await?;
         }
         self.heard_at = Instant::now();
         Ok(())
@@ -243,6 +284,27 @@ impl<'a> Connection<'a> {
 
 async fn tell(events: &mpsc::Sender<Event>, input: Input) -> Result<(), Lost> {
     events.send(Event::Input(input)).await.map_err(|_| Lost::Stopped)
+}
+
+/// Returns what the glasses can notify.
+fn notifying<'a, 'b>(
+    places: &'a BTreeMap<Characteristic, Place<'b>>,
+) -> impl Iterator<Item = (Characteristic, &'a Place<'b>)> {
+    let notifies = |place: &Place<'_>| place.gatt.properties.contains(CharPropFlags::NOTIFY);
+    places.iter().filter(move |(_, place)| notifies(place)).map(|(one, place)| (*one, place))
+}
+
+/// Subscribes anew: glasses that forget subscriptions answer everything and send nothing.
+async fn subscribe_again(places: &BTreeMap<Characteristic, Place<'_>>) -> Result<(), Lost> {
+    for (_, place) in notifying(places) {
+        // BlueZ believes in the subscription and would not write it again otherwise.
+        let _ = within(REQUEST, "unsubscribing", place.peripheral.unsubscribe(&place.gatt)).await;
+        match within(REQUEST, "subscribing", place.peripheral.subscribe(&place.gatt)).await {
+            Ok(()) | Err(Lost::Failed(..)) => {}
+            Err(lost) => return Err(lost),
+        }
+    }
+    Ok(())
 }
 
 async fn require_links(taken: &[Taken<'_>]) -> Result<(), Lost> {

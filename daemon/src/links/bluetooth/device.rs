@@ -163,27 +163,31 @@ impl Device {
                 Err(lost) => return (false, lost),
             }
         }
-        for (wanted, taken) in std::iter::zip(&mut self.wanted, &taken) {
-            if wanted.address.replace(taken.peripheral.address()).is_none() {
-                let address = taken.peripheral.address();
-                tracing::info!(glasses = %self.id, %address, "found; with this address in the configuration no others are taken for them");
-            }
-        }
         for one in &taken {
             if let Some(lost) = self.require_bond(one.peripheral.address()).await {
                 return (false, lost);
             }
         }
         self.tell(Stage::Connecting).await;
-        let (was_up, lost) =
-            match Connection::open(&self.id, self.profile, &radio, &taken, &self.events).await {
-                Ok(mut link) => {
-                    let rssi = taken.iter().filter_map(|one| one.rssi).min();
-                    self.tell(Stage::Up { address: addresses(&taken), mtu: link.mtu(), rssi }).await;
-                    (true, link.talk(writes, news).await)
+        // What was meant for a link that is gone means nothing to the next one.
+        while writes.try_recv().is_ok() {}
+        let (was_up, lost) = match Connection::open(&self.id, self.profile, &radio, &taken, &self.events)
+            .await
+        {
+            Ok(mut link) => {
+                // Who only passed for them by name would be taken for them for ever.
+                for (wanted, one) in std::iter::zip(&mut self.wanted, &taken) {
+                    let address = one.peripheral.address();
+                    if wanted.address.replace(address).is_none() {
+                        tracing::info!(glasses = %self.id, %address, "found; with this address in the configuration no others are taken for them");
+                    }
                 }
-                Err(lost) => (false, lost),
-            };
+                let rssi = taken.iter().filter_map(|one| one.rssi).min();
+                self.tell(Stage::Up { address: addresses(&taken), mtu: link.mtu(), rssi }).await;
+                (true, link.talk(writes, news).await)
+            }
+            Err(lost) => (false, lost),
+        };
         let gone = Input::GlassesDisconnected { glasses: self.id.clone() };
         // A daemon that has ended is noticed at the next turn.
         let _ = self.events.send(Event::Input(gone)).await;

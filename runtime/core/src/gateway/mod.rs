@@ -217,8 +217,10 @@ impl Gateway {
 
     /// Asks what the button asks, once for each pair of glasses on which it was pressed.
     fn handle_buttons(&mut self) {
-        let pressed =
-            self.glasses.iter_mut().filter_map(|(id, session)| session.take_press().then(|| id.clone()));
+        let pressed = self
+            .glasses
+            .iter_mut()
+            .filter_map(|(id, session)| session.take_press(self.now, &mut self.effects).then(|| id.clone()));
         for glasses in pressed.collect::<Vec<_>>() {
             let query = QueryId(self.rng.next_u64());
             let text = self.settings.button_question.clone();

@@ -10,7 +10,10 @@ use crate::gateway::io::{Notice, Output};
 use crate::link::{
     Abilities, ButtonEvent, CameraAbilities, Characteristic, DropReason, LinkCommand, LinkEvent, Profile,
 };
+use crate::time::Timestamp;
 
+/// Two presses in a shorter time are one question: a button that is stuck, or glasses that lie, would fill the queue.
+const BETWEEN_PRESSES: Duration = Duration::from_secs(1);
 /// So much nonsense within [`NONSENSE_TIME`] is no bad moment: these are no such glasses, or broken ones.
 const MAX_NONSENSE: u32 = 200;
 const NONSENSE_TIME: Duration = Duration::from_secs(10);
@@ -127,8 +130,16 @@ impl Session {
     }
 
     /// Returns whether the wearer asked with the button since this was last called.
-    pub(in crate::gateway) fn take_press(&mut self) -> bool {
-        std::mem::take(&mut self.pressed)
+    pub(in crate::gateway) fn take_press(&mut self, now: Timestamp, effects: &mut Effects) -> bool {
+        if !std::mem::take(&mut self.pressed) {
+            return false;
+        }
+        if self.pressed_at.is_some_and(|at| now.since(at) < BETWEEN_PRESSES) {
+            effects.count(Counter::QueriesRejected("too_soon"));
+            return false;
+        }
+        self.pressed_at = Some(now);
+        true
     }
 
     /// Hands on what the protocol wants written and takes what it has to tell: after each call of it, for an event may

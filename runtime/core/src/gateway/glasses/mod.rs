@@ -37,6 +37,8 @@ pub(super) struct Session {
     parted: Option<(Profile, Box<dyn Protocol>)>,
     /// The wearer pressed the button, and nobody has taken it up yet.
     pressed: bool,
+    /// When a press was taken up last.
+    pressed_at: Option<Timestamp>,
     /// Battery in percent, as last heard.
     pub(super) battery: Option<u8>,
     pub(super) last_answer: Option<String>,
@@ -102,6 +104,7 @@ impl Session {
             connection: None,
             parted: None,
             pressed: false,
+            pressed_at: None,
             battery: None,
             last_answer: None,
             last_trigger: None,
