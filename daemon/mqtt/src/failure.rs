@@ -41,7 +41,7 @@ impl Failure {
         };
         use v5::ConnectionError::{ConnectionRefused, MqttState};
         use v5::StateError::{ConnectionAborted, Deserialization};
-        use v5::mqttbytes::Error::InvalidConnectReturnCode;
+        use v5::mqttbytes::Error::{InvalidConnectReturnCode, Io};
         match error {
             ConnectionRefused(UnsupportedProtocolVersion | RefusedProtocolVersion)
             // The refusal of MQTT 3.1.1, 3.2.2.3.
@@ -50,6 +50,8 @@ impl Failure {
                 reason: "the broker does not speak MQTT 5".to_owned(),
             },
             MqttState(ConnectionAborted) => Self::closed(heard),
+            // The client does not name it as the source.
+            MqttState(Deserialization(Io(error))) => Self::of(error, heard),
             error => Self::of(error, heard),
         }
     }
