@@ -121,7 +121,7 @@ fn questions(detector: &Detector, sights: &[Sight]) {
             };
             let is_right = question.judge(&candidate.text);
             tally.right += u32::from(is_right);
-            if candidate.probability >= BOUND {
+            if candidate.score >= BOUND {
                 tally.sure += 1;
                 tally.sure_and_right += u32::from(is_right);
             }
