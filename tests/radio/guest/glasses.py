@@ -23,7 +23,7 @@ from kinds.even import Even
 from kinds.frame import Frame
 from kinds.frame_sdk import FrameSdk
 from kinds.mentra import Mentra
-from kinds.omi import GUARDS, Omi
+from kinds.omi import FLAWS, GUARDS, Omi
 from kinds.open import Open
 from peripheral import Options, say
 
@@ -60,6 +60,7 @@ async def main() -> None:
     parser.add_argument("--photo", type=Path, default=Path(__file__).parent / "photo.jpg")
     parser.add_argument("--security", default="none", choices=list(GUARDS))
     parser.add_argument("--firmware", choices=["older", "newer"], help="one that does not tell when its table changes")
+    parser.add_argument("--flaw", choices=FLAWS, help="what OmiGlass does wrong")
     parser.add_argument("--passkey", type=int, default=123456)
     arguments = parser.parse_args()
     addresses = arguments.address or ["C0:11:22:33:44:55"]
@@ -74,7 +75,7 @@ async def main() -> None:
         device.pairing_config_factory = lambda _: PairingConfig(
             sc=True, mitm=is_guarded, bonding=True, delegate=Wearer(capability, arguments.passkey))
         options = Options(addresses, arguments.photo.read_bytes(), arguments.packets, arguments.security,
-                          arguments.firmware)
+                          arguments.firmware, arguments.flaw)
         glasses = KINDS[arguments.kind](device, options)
         loop, ended = asyncio.get_running_loop(), asyncio.Event()
         loop.add_signal_handler(signal.SIGUSR1, glasses.drop)

@@ -27,6 +27,8 @@ class Options:
     security: str
     # One that does not tell when its GATT table changes: "older", "newer"; none for one that tells.
     firmware: str | None = None
+    # What it does wrong; none for nothing.
+    flaw: str | None = None
 
 
 class Link:

@@ -130,6 +130,25 @@ def new_firmware() -> None:
     say(f"figure: new firmware: frames flow again after {took:.1f} s")
 
 
+def flawed() -> None:
+    """What glasses refuse or forget costs that, and not the link."""
+    for flaw in ("no-battery", "no-answers", "forgets"):
+        glasses, gateway = Glasses(*QUIET, "--flaw", flaw), Gateway(Worn())
+        gateway.more_frames(f"{flaw}: the first frame", 2 * PATIENCE_S)
+        if flaw == "forgets":
+            until("the subscriptions are forgotten", lambda: glasses.count("forgot") > 0)
+            # What was on its way has come.
+            time.sleep(2)
+        else:
+            say(f"{flaw}: asked:", gateway.glassd("ask", "What time is it?"))
+        took = gateway.more_frames(f"{flaw}: more frames", 2 * PATIENCE_S)
+        if gateway.link()["connections"] != 1:
+            raise Broken(f"{flaw}: the link was given up: {gateway.link()}")
+        say(f"figure: {flaw}: frames after {took:.1f} s, over the same link")
+        glasses.end()
+        gateway.end()
+
+
 def bonding() -> None:
     just_works()
     by_hand("passkey", "C0:11:22:33:44:66", "123456\n")
@@ -278,6 +297,7 @@ SCENARIOS = {
     "adapter-off": adapter_off,
     "bluetoothd-killed": bluetoothd_killed,
     "new-firmware": new_firmware,
+    "flawed": flawed,
     "bonding": bonding,
     "two-glasses": two_glasses,
     "every-kind": every_kind,

@@ -1,13 +1,18 @@
 """OmiGlass, as firmware 2.3.2 is: photos when asked, in chunks of at most 200 bytes; 50 Opus packets a second; battery
 and device information; and the answer characteristic of the gateway's own."""
 
+import asyncio
 import struct
 
+from bumble.att import ATT_Error
 from bumble.core import UUID
+from bumble.gatt import CharacteristicValue
 from peripheral import Characteristic, Glasses, Link, Permissions, Properties, Service, say
 
 CHUNK = 200
 PACKETS_PER_S = 50
+# What other glasses do wrong: a battery that cannot be read, answers that are not taken, subscriptions that are lost.
+FLAWS = ["no-battery", "no-answers", "forgets"]
 # What the codec can be read with.
 GUARDS = {
     "none": Permissions(0),
@@ -25,8 +30,17 @@ def packet(number: int) -> bytes:
     return struct.pack("<HB", number & 0xFFFF, 0) + number.to_bytes(4, "little") * 20
 
 
+def refuse(*_) -> None:
+    raise ATT_Error(0x0E)
+
+
 class OmiLink(Link):
     shooting, is_asked = None, False
+
+    async def forget(self) -> None:
+        await asyncio.sleep(5)
+        self.device.gatt_server.subscribers.pop(self.connection, None)
+        say("forgot")
 
     def ask(self) -> None:
         """One photo at a time: who asks while one is sent gets the next one after it."""
@@ -67,6 +81,10 @@ class Omi(Glasses):
         battery = Characteristic(UUID.from_16_bits(0x2A19), notify | read, Permissions.READABLE, bytes([87]))
         buzz = self.written(lambda _, value: say("buzzes", value.hex()))
         answer = self.written(lambda _, value: say("told", value.hex()))
+        if self.options.flaw == "no-battery":
+            battery.value = CharacteristicValue(read=refuse)
+        if self.options.flaw == "no-answers":
+            answer = CharacteristicValue(write=refuse)
         return [
             Service(omi(0), [
                 self.audio,
@@ -86,3 +104,5 @@ class Omi(Glasses):
 
     def begin(self, link: Link) -> None:
         link.spawn(link.speak(self.audio, packet, PACKETS_PER_S))
+        if self.options.flaw == "forgets":
+            link.spawn(link.forget())
